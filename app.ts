@@ -1,0 +1,97 @@
+import cors from '@fastify/cors'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import errors from './plugins/errors.ts'
+import postgres from './plugins/postgres.ts'
+import pressure from './plugins/pressure.ts'
+import queue from './plugins/queue.ts'
+import rawJson from './plugins/raw-json.ts'
+import schema from './plugins/schema.ts'
+import { ackRoutes } from './routes/ack.ts'
+import { healthRoutes } from './routes/health.ts'
+import { leaseRoutes } from './routes/lease.ts'
+import { popRoutes } from './routes/pop.ts'
+import { pushRoutes } from './routes/push.ts'
+import { queueRoutes } from './routes/queues.ts'
+import { transactionRoutes } from './routes/transaction.ts'
+import type { ConnectionOptions } from './services/database/connection.ts'
+import { readRegentOptions } from './services/options.ts'
+import type { RegentOptions } from './services/options.ts'
+import type { Engine } from './services/queue/engine.ts'
+import { EmbeddedQueue } from './services/embedded-queue.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Regent's queue for the code around it; named by the option `decorator`. */
+    regent: EmbeddedQueue
+  }
+}
+
+const LONGEST_NAME = 255
+
+/**
+ * The service as one Fastify plugin. The host gets one decorator; routes, parsers, error handler and hooks live in an
+ * encapsulated child under `prefix`.
+ */
+async function regent (host: FastifyInstance, given: Partial<RegentOptions>): Promise<void> {
+  const options = readRegentOptions(given)
+  let engine: Engine | null = null
+  host.decorate(options.decorator, new EmbeddedQueue(() => engine, options))
+  await host.register(async app => {
+    await service(app, options)
+    engine = app.queue
+  }, { prefix: options.prefix })
+}
+
+/** Everything, in the order in which it depends on one another. */
+async function service (app: FastifyInstance, options: RegentOptions): Promise<void> {
+  const connection = connectionOptions(options)
+  warnAboutShortParams(app)
+
+  await app.register(errors, { maxBodyBytes: options.maxBodyBytes })
+  await app.register(rawJson)
+  await app.register(pressure, { maxEventLoopDelayMs: options.maxEventLoopDelayMs })
+  // Browsers' dashboards call from anywhere; no credentials are ever involved.
+  await app.register(cors, { origin: '*', methods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'], allowedHeaders: ['Content-Type', 'Authorization'], maxAge: 86_400, strictPreflight: false })
+  await app.register(schema, { connection })
+  await app.register(postgres, { connection, poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
+  await app.register(queue, { connection, ...options })
+
+  app.addHook('onRoute', route => { route.bodyLimit ??= options.maxBodyBytes })
+  await app.register(healthRoutes, options)
+  await app.register(pushRoutes, options)
+  await app.register(popRoutes, options)
+  await app.register(ackRoutes, options)
+  await app.register(transactionRoutes, options)
+  await app.register(leaseRoutes)
+  await app.register(queueRoutes)
+}
+
+function connectionOptions (options: RegentOptions): ConnectionOptions {
+  return {
+    url: options.databaseUrl,
+    host: options.databaseHost,
+    port: options.databasePort,
+    database: options.databaseName,
+    user: options.databaseUser,
+    password: options.databasePassword,
+    ssl: options.databaseSsl ? options.databaseSslRejectUnauthorized ? 'strict' : 'relaxed' : undefined,
+    schema: options.databaseSchema,
+    applicationName: `regent ${options.workerId}`,
+    connectTimeoutMs: options.connectTimeoutMs,
+    // The server is to give up before the call's own deadline, which would cost the whole pool.
+    statementTimeoutMs: Math.min(options.statementTimeoutMs, Math.floor(options.callTimeoutMs * 0.9)),
+    lockTimeoutMs: Math.min(options.lockTimeoutMs, Math.floor(options.callTimeoutMs * 0.8))
+  }
+}
+
+/** Names may be 255 characters long; Fastify's router refuses parameters above 100 unless its host was told otherwise. */
+function warnAboutShortParams (app: FastifyInstance): void {
+  const { routerOptions } = app.initialConfig
+  const limit = routerOptions?.maxParamLength ?? 100
+  if (limit < LONGEST_NAME) {
+    app.log.warn({ maxParamLength: limit }, 'queue names longer than maxParamLength cannot be popped: raise routerOptions.maxParamLength of the Fastify instance')
+  }
+}
+
+export default fp(regent, { name: 'regent', fastify: '5.x' })

@@ -1,0 +1,12 @@
+/** Regent: a partitioned message queue on PostgreSQL, as a Fastify plugin. */
+export { default } from './app.ts'
+export { default as regent } from './app.ts'
+export { EmbeddedQueue } from './services/embedded-queue.ts'
+export type { AckInput, MessageInput, PopInput, PoppedMessage, PushedMessage } from './services/embedded-queue.ts'
+export { ERRORS, RegentError } from './services/errors.ts'
+export type { ErrorCode } from './services/errors.ts'
+export { FieldError } from './services/json/field-error.ts'
+export type { RegentOptions } from './services/options.ts'
+export type { QueueOptions } from './services/queue/queue-options.ts'
+export type { AckResult, AckStatus } from './services/queue/types.ts'
+export type { Subscription } from './services/poll/types.ts'

@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { Engine } from '../services/queue/engine.ts'
+import type { ConnectionOptions } from '../services/database/connection.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The queue engine. */
+    queue: Engine
+  }
+}
+
+export interface QueuePluginOptions {
+  connection: ConnectionOptions
+  safetyNetMs: number
+  dedupMemoryMb: number
+  deliveryMemoryMb: number
+}
+
+const MB = 1024 * 1024
+
+/** The engine as a decorator: lanes, the poll-intention registry and notifications between processes. */
+async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): Promise<void> {
+  const engine = new Engine({
+    pool: app.postgres,
+    connection: options.connection,
+    safetyNetMs: options.safetyNetMs,
+    dedupBytes: options.dedupMemoryMb * MB,
+    deliveryBytes: options.deliveryMemoryMb * MB,
+    log: app.log
+  })
+  app.decorate('queue', engine)
+  app.addHook('onReady', async () => { engine.start() })
+  // Before the server waits for open requests: parked pops are open requests.
+  app.addHook('preClose', async () => { await engine.stopPolling() })
+  app.addHook('onClose', async () => { await engine.close() })
+}
+
+export default fp(queuePlugin, { name: 'regent-queue', fastify: '5.x', dependencies: ['regent-postgres', 'regent-schema'] })

@@ -1,0 +1,20 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { RegentError } from '../services/errors.ts'
+import { decodeUtf8 } from '../services/json/text.ts'
+
+/**
+ * Bodies arrive as text, whatever their content type says: clients of this API send JSON under any type and under none,
+ * and JSON content types without a body. Each route reads the text itself, so payloads are never parsed and printed.
+ * An empty body is an empty text.
+ */
+async function rawJsonPlugin (app: FastifyInstance): Promise<void> {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    const text = decodeUtf8(body)
+    if (text === null) done(new RegentError('RGT_BODY_NOT_UTF8'))
+    else done(null, text)
+  })
+}
+
+export default fp(rawJsonPlugin, { name: 'regent-raw-json', fastify: '5.x' })

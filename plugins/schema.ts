@@ -1,0 +1,31 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { setTimeout as delay } from 'node:timers/promises'
+import { migrate } from '../services/database/migrate.ts'
+import type { ConnectionOptions } from '../services/database/connection.ts'
+import { faultOf } from '../services/database/faults.ts'
+
+export interface SchemaPluginOptions { connection: ConnectionOptions }
+
+// A database that starts together with the service is waited for; one that is misconfigured is reported at once.
+const WAIT_FOR_DATABASE_MS = 30_000
+const PAUSE_MS = 500
+
+/** Brings the schema up to date before anything else uses it. */
+async function schemaPlugin (app: FastifyInstance, { connection }: SchemaPluginOptions): Promise<void> {
+  const until = performance.now() + WAIT_FOR_DATABASE_MS
+  for (;;) {
+    try {
+      const applied = await migrate(connection)
+      if (applied.length > 0) app.log.info({ applied, schema: connection.schema }, 'database schema brought up to date')
+      return
+    } catch (error) {
+      const fault = faultOf(error)
+      if (fault === 'refused' || performance.now() > until) throw error
+      app.log.warn({ err: error }, 'the database cannot be reached yet')
+      await delay(PAUSE_MS)
+    }
+  }
+}
+
+export default fp(schemaPlugin, { name: 'regent-schema', fastify: '5.x' })

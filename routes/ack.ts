@@ -1,0 +1,56 @@
+import type { FastifyInstance } from 'fastify'
+import { exemptFromPressure } from '../plugins/pressure.ts'
+import { FieldError } from '../services/json/field-error.ts'
+import type { Acknowledgement, AckResult } from '../services/queue/types.ts'
+import { ackGroup, acknowledgement, ackStatus } from './acknowledgement.ts'
+import { isObject, readObject, requiredText } from './body.ts'
+
+/** POST /api/v1/ack and /api/v1/ack/batch. Both answer an array, with status 200 also where single items failed. */
+export async function ackRoutes (app: FastifyInstance, { maxItems }: { maxItems: number }): Promise<void> {
+  const config = exemptFromPressure
+
+  app.post('/api/v1/ack', { config }, async request => {
+    const body = readObject(requiredText(request))
+    return wireResults(await app.queue.ack([singleAck(body)]))
+  })
+
+  app.post('/api/v1/ack/batch', { config }, async request => {
+    const body = readObject(requiredText(request))
+    if (!Array.isArray(body.acknowledgments)) throw new FieldError('acknowledgments', 'required', 'acknowledgments array is required')
+    if (body.acknowledgments.length > maxItems) {
+      throw new FieldError('acknowledgments', 'too_many', `acknowledgments: At most ${maxItems} items are allowed`)
+    }
+    const group = ackGroup(body.consumerGroup, 'consumerGroup')
+    const acks = body.acknowledgments.map((item: unknown, i) => batchAck(item, `acknowledgments[${i}]`, group))
+    return wireResults(await app.queue.ack(acks))
+  })
+}
+
+function singleAck (body: Record<string, unknown>): Acknowledgement {
+  const { transactionId, partitionId, status } = body
+  if (typeof transactionId !== 'string') throw new FieldError('transactionId', 'required', 'transactionId is required')
+  if (typeof partitionId !== 'string') {
+    throw new FieldError('partitionId', 'required', 'partitionId is required to ensure message uniqueness')
+  }
+  const word = typeof status === 'string' ? ackStatus(status) : 'completed'
+  return acknowledgement(body, { transactionId, partitionId }, ackGroup(body.consumerGroup, 'consumerGroup'), word, '')
+}
+
+function batchAck (item: unknown, path: string, group: string): Acknowledgement {
+  const fields = isObject(item) ? item : {}
+  const { transactionId, partitionId, status } = fields
+  if (typeof transactionId !== 'string') {
+    throw new FieldError(`${path}.transactionId`, 'required', `${path}: Each acknowledgment must have a valid transactionId string`)
+  }
+  if (typeof partitionId !== 'string') {
+    throw new FieldError(`${path}.partitionId`, 'required',
+      `${path}: Each acknowledgment must have a valid partitionId string to ensure message uniqueness`)
+  }
+  const word = status === undefined || status === null ? 'completed' : typeof status === 'string' ? ackStatus(status) : null
+  return acknowledgement(fields, { transactionId, partitionId }, group, word, 'Retries exhausted')
+}
+
+function wireResults (results: AckResult[]): object[] {
+  return results.map(({ transactionId, success, error, queue, partition, leaseReleased, dlq }, index) =>
+    ({ index, transactionId, success, error, queueName: queue, partitionName: partition, leaseReleased, dlq }))
+}

@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs'
+import type { FastifyInstance } from 'fastify'
+import { exemptFromPressure } from '../plugins/pressure.ts'
+import { packageRoot } from '../services/package-root.ts'
+
+// A probe must be answered quickly, also when the database is not.
+const CHECK_TIMEOUT_MS = 2000
+
+/** GET /health: 200 when the database answers, else 503. */
+export async function healthRoutes (app: FastifyInstance, { workerId }: { workerId: string }): Promise<void> {
+  const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot()), 'utf8')) as { version: string }
+
+  app.get('/health', { config: exemptFromPressure, logLevel: 'warn' }, async (request, reply) => {
+    let isConnected = true
+    try {
+      await app.postgres.call(sql => sql`select 1`, CHECK_TIMEOUT_MS)
+    } catch (error) {
+      isConnected = false
+      request.log.warn({ err: error }, 'the database does not answer')
+    }
+    return await reply.code(isConnected ? 200 : 503).send({
+      status: isConnected ? 'healthy' : 'unhealthy',
+      database: isConnected ? 'connected' : 'disconnected',
+      server: 'Regent',
+      version,
+      worker_id: workerId,
+      queen: { worker_id: workerId, status: 'active' },
+      load: app.queue.load,
+      shared_state: {}
+    })
+  })
+}

@@ -1,0 +1,28 @@
+import type { FastifyInstance } from 'fastify'
+import { exemptFromPressure } from '../plugins/pressure.ts'
+import { RegentError } from '../services/errors.ts'
+import { FieldError } from '../services/json/field-error.ts'
+import { ackLease } from './acknowledgement.ts'
+import { readObject } from './body.ts'
+
+const DEFAULT_SECONDS = 60
+const MAX_SECONDS = 366 * 86_400
+
+/**
+ * POST /api/v1/lease/:leaseId/extend. Clients send `{}`, `[]` or nothing. The answer carries the new end under the three
+ * names that clients look for; a lease that is gone is an error status, or they would report success.
+ */
+export async function leaseRoutes (app: FastifyInstance): Promise<void> {
+  app.post<{ Params: { leaseId: string } }>('/api/v1/lease/:leaseId/extend', { config: exemptFromPressure }, async request => {
+    const { leaseId } = request.params
+    const text = typeof request.body === 'string' ? request.body : ''
+    const seconds = text === '' ? DEFAULT_SECONDS : readObject(text).seconds ?? DEFAULT_SECONDS
+    if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < 0 || seconds > MAX_SECONDS) {
+      throw new FieldError('seconds', 'range', `seconds: must be a whole number between 0 and ${MAX_SECONDS}`)
+    }
+    const { outcome, expiresAt } = await app.queue.extend(ackLease(leaseId) ?? '', seconds)
+    if (outcome === 'unknown') throw new RegentError('RGT_LEASE_UNKNOWN')
+    if (outcome === 'expired') throw new RegentError('RGT_LEASE_EXPIRED')
+    return { leaseId, success: true, error: null, expiresAt, newExpiresAt: expiresAt, lease_expires_at: expiresAt }
+  })
+}

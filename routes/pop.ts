@@ -1,0 +1,88 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { exemptFromPressure } from '../plugins/pressure.ts'
+import { FieldError } from '../services/json/field-error.ts'
+import { checkName } from '../services/json/names.ts'
+import type { Delivery, PopRequest, Subscription, Target } from '../services/poll/types.ts'
+import { QUEUE_MODE } from '../services/queue/types.ts'
+import { deliveryText, nothingText } from './pop-reply.ts'
+import { Query } from './query.ts'
+
+export interface PopRouteOptions {
+  defaultTimeoutMs: number
+  defaultBatchSize: number
+  defaultSubscriptionMode: string
+  maxBatchSize: number
+}
+
+const MOST_PARTITIONS = 10_000
+// ISO 8601 with a time zone or without (then UTC); PostgreSQL reads the same.
+const ISO_TIME = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$/
+
+/** GET /api/v1/pop… : one partition, any partition of a queue, or any queue with a label. */
+export async function popRoutes (app: FastifyInstance, options: PopRouteOptions): Promise<void> {
+  const config = exemptFromPressure
+
+  app.get<{ Params: { queue: string, partition: string } }>('/api/v1/pop/queue/:queue/partition/:partition', { config }, async (request, reply) => {
+    const { queue, partition } = request.params
+    checkName(partition, 'partition')
+    return await pop(app, request, reply, { queue, partition, namespace: null, task: null }, options)
+  })
+
+  app.get<{ Params: { queue: string } }>('/api/v1/pop/queue/:queue', { config }, async (request, reply) => {
+    return await pop(app, request, reply, { queue: request.params.queue, partition: null, namespace: null, task: null }, options)
+  })
+
+  app.get('/api/v1/pop', { config }, async (request, reply) => {
+    const query = new Query(request)
+    const namespace = query.text('namespace')
+    const task = query.text('task')
+    if (namespace === null && task === null) throw new FieldError('namespace', 'required', 'namespace or task is required')
+    return await pop(app, request, reply, { queue: null, partition: null, namespace, task }, options)
+  })
+}
+
+async function pop (app: FastifyInstance, request: FastifyRequest, reply: FastifyReply, target: Target, options: PopRouteOptions): Promise<FastifyReply> {
+  const wanted = popRequest(new Query(request), target, options)
+  const gone = new AbortController()
+  let delivery: Delivery | null = null
+  // Also fires after a complete answer; what counts is whether the answer got out.
+  reply.raw.once('close', () => {
+    if (reply.raw.writableFinished) return
+    gone.abort()
+    if (delivery !== null) void app.queue.giveBack(wanted.group, delivery)
+  })
+  delivery = await app.queue.pop(wanted, gone.signal)
+  if (delivery !== null && gone.signal.aborted) void app.queue.giveBack(wanted.group, delivery)
+  return await reply.type('application/json').send(delivery === null ? nothingText(wanted) : deliveryText(wanted, delivery))
+}
+
+function popRequest (query: Query, target: Target, options: PopRouteOptions): PopRequest {
+  if (target.queue !== null) checkName(target.queue, 'queue')
+  if (target.namespace !== null) checkName(target.namespace, 'namespace')
+  if (target.task !== null) checkName(target.task, 'task')
+  const group = query.text('consumerGroup') ?? QUEUE_MODE
+  checkName(group, 'consumerGroup')
+  const timeoutMs = query.integer('timeout', options.defaultTimeoutMs)
+  return {
+    target,
+    group,
+    batch: Math.min(Math.max(query.integer('batch', options.defaultBatchSize), 1), options.maxBatchSize),
+    partitions: Math.min(Math.max(query.integer('partitions', 1), 1), MOST_PARTITIONS),
+    autoAck: query.flag('autoAck'),
+    subscription: group === QUEUE_MODE ? { mode: 'all' } : subscription(query, options.defaultSubscriptionMode),
+    waitMs: query.flag('wait') ? Math.max(timeoutMs, 0) : 0
+  }
+}
+
+/** `subscriptionFrom` wins over the mode; a time that cannot be read is refused rather than taken for "from the beginning". */
+function subscription (query: Query, defaultMode: string): Subscription {
+  const from = query.text('subscriptionFrom')
+  if (from !== null && from !== 'now') {
+    if (!ISO_TIME.test(from) || Number.isNaN(Date.parse(from))) {
+      throw new FieldError('subscriptionFrom', 'type', 'subscriptionFrom: must be "now" or an ISO 8601 time')
+    }
+    return { mode: 'timestamp', from }
+  }
+  const mode = query.text('subscriptionMode') ?? defaultMode
+  return from === 'now' || mode === 'new' || mode === 'new-only' ? { mode: 'new' } : { mode: 'all' }
+}

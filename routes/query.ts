@@ -1,0 +1,35 @@
+import type { FastifyRequest } from 'fastify'
+
+const INT_MIN = -2_147_483_648
+const INT_MAX = 2_147_483_647
+
+/**
+ * Query parameters as clients of this API rely on them: the first of several counts, an empty value counts as absent,
+ * and what cannot be read falls back to the default.
+ */
+export class Query {
+  readonly #values: Record<string, unknown>
+
+  constructor (request: FastifyRequest) {
+    this.#values = request.query as Record<string, unknown>
+  }
+
+  text (name: string): string | null {
+    const value = this.#values[name]
+    const first: unknown = Array.isArray(value) ? value[0] : value
+    return typeof first === 'string' && first !== '' ? first : null
+  }
+
+  /** The leading integer of the value, within 32 bits. */
+  integer (name: string, fallback: number): number {
+    const digits = /^\s*([+-]?\d+)/.exec(this.text(name) ?? '')?.[1]
+    const value = Number(digits)
+    return digits === undefined || value < INT_MIN || value > INT_MAX ? fallback : value
+  }
+
+  /** True for `true` and `1`. */
+  flag (name: string): boolean {
+    const text = this.text(name)
+    return text === 'true' || text === '1'
+  }
+}

@@ -1,0 +1,78 @@
+import type { Options, PostgresType } from 'postgres'
+
+export interface ConnectionOptions {
+  /** Connection string; wins over host … ssl. */
+  url?: string | undefined
+  host?: string | undefined
+  port?: number | undefined
+  database?: string | undefined
+  user?: string | undefined
+  password?: string | undefined
+  /** TLS to the database; `relaxed` accepts any certificate. */
+  ssl?: 'off' | 'strict' | 'relaxed' | undefined
+  /** Schema that holds Regent's tables and functions. */
+  schema: string
+  applicationName: string
+  connectTimeoutMs: number
+  statementTimeoutMs: number
+  lockTimeoutMs: number
+}
+
+/**
+ * Driver settings that every connection of the service shares.
+ * The constant back-off matters: the driver's own climbs to 20 s and is shared by the whole pool, which turns an outage
+ * of seconds into one of a minute.
+ */
+export function poolSettings (options: ConnectionOptions): Options<Record<string, PostgresType>> {
+  return {
+    ...target(options),
+    connect_timeout: options.connectTimeoutMs / 1000,
+    backoff: () => 0.2,
+    idle_timeout: 0,
+    // Recycling spreads load over a cluster's members; the jittered default of the driver would also do it in mid-peak.
+    max_lifetime: null,
+    fetch_types: false,
+    onnotice: () => {},
+    connection: {
+      application_name: options.applicationName,
+      TimeZone: 'UTC',
+      statement_timeout: options.statementTimeoutMs,
+      lock_timeout: options.lockTimeoutMs,
+      // Compiling a plan costs more than any of these statements runs.
+      jit: false,
+      // Results of a pop pass through a tuple store; keep an ordinary one in memory.
+      work_mem: '32MB'
+    }
+  }
+}
+
+function target (options: ConnectionOptions): Options<Record<string, PostgresType>> {
+  const ssl = options.ssl === 'strict' ? true : options.ssl === 'relaxed' ? { rejectUnauthorized: false } : undefined
+  if (options.url !== undefined) return { ...fromUrl(options.url), ...(ssl === undefined ? {} : { ssl }) }
+  const { host, port, database, user, password } = options
+  return {
+    ...(host === undefined ? {} : host.startsWith('/') ? { host, path: `${host}/.s.PGSQL.${port ?? 5432}` } : { host }),
+    ...(port === undefined ? {} : { port }),
+    ...(database === undefined ? {} : { database }),
+    ...(user === undefined ? {} : { username: user }),
+    ...(password === undefined ? {} : { password }),
+    ...(ssl === undefined ? {} : { ssl })
+  }
+}
+
+/** The parts of a connection string. A socket folder may be given as `?host=/folder`, as in libpq. */
+function fromUrl (text: string): Options<Record<string, PostgresType>> {
+  const url = new URL(text)
+  const socket = url.searchParams.get('host')
+  const port = url.port === '' ? Number(url.searchParams.get('port') ?? 5432) : Number(url.port)
+  const mode = url.searchParams.get('sslmode')
+  return {
+    ...(socket === null ? { host: url.hostname } : { host: socket, ...(socket.startsWith('/') ? { path: `${socket}/.s.PGSQL.${port}` } : {}) }),
+    port,
+    database: decodeURIComponent(url.pathname.slice(1)) || 'postgres',
+    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
+    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
+    // libpq: require encrypts without checking the certificate, verify-* checks it.
+    ...(mode === 'require' || mode === 'prefer' ? { ssl: { rejectUnauthorized: false } } : mode?.startsWith('verify') === true ? { ssl: true } : {})
+  }
+}

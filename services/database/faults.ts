@@ -1,0 +1,33 @@
+/**
+ * What a database error means for the call it happened to.
+ * - away: the call did not run; the database cannot be reached or cannot take it now
+ * - unknown: the connection ended under the call; it may have been committed
+ * - conflict: rolled back because of another transaction; to be tried again at once
+ * - slow: cancelled by a statement or lock timeout and rolled back
+ * - refused: the database answered with any other error; the call was rolled back
+ */
+export type Fault = 'away' | 'unknown' | 'conflict' | 'slow' | 'refused'
+
+// SQLSTATEs: 57P03 starting up, 53300 out of connections, 25006 read-only standby, 3D000 database missing (during a restore),
+// 08001/08004/08006 connection refused by a proxy.
+const AWAY = new Set(['57P03', '53300', '25006', '3D000', '08001', '08004', '08006', 'ECONNREFUSED', 'ENOENT', 'ENOTFOUND',
+  'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ETIMEDOUT', 'CONNECT_TIMEOUT', 'EACCES'])
+// 57P01 admin shutdown, 57P02 crash shutdown, 57P05 idle session: the driver may hand them to a call that had been sent.
+const UNKNOWN = new Set(['CONNECTION_CLOSED', 'CONNECTION_ENDED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE', '57P01', '57P02', '57P05'])
+const CONFLICT = new Set(['40001', '40P01'])
+const SLOW = new Set(['57014', '55P03'])
+
+/** The code of a caught value: SQLSTATE, driver code or errno name; '' when it has none. */
+export function codeOf (error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+/** Which kind of fault an error thrown by the driver is. */
+export function faultOf (error: unknown): Fault {
+  const code = codeOf(error)
+  if (AWAY.has(code)) return 'away'
+  if (UNKNOWN.has(code)) return 'unknown'
+  if (CONFLICT.has(code)) return 'conflict'
+  if (SLOW.has(code)) return 'slow'
+  return 'refused'
+}

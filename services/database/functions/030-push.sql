@@ -1,0 +1,134 @@
+-- Append to partitions, in one transaction.
+--   p_partitions  partition ids, ascending, each once
+--   p_known       per partition: the position up to which the caller has checked its messages for duplicates, or -1
+--                 when the caller keeps no window: then the whole window is checked here; -2 switches the check off
+--   p_windows     per partition: the deduplication window in seconds (used with -1)
+--   p_segments    per partition: how many segments follow for it
+--   p_counts      per segment: messages
+--   p_tx          per message: 64-bit hash of its transaction id
+--   p_bodies      the segment bodies, joined by U+001E, which cannot stand raw in JSON
+-- One row per partition:
+--   ok        written: base + 1 is the first position, at_ms the time they share
+--   conflict  nothing written: a segment the caller did not know holds one of its hashes. base is the head now
+--   gone      no such partition
+-- foreign_tx: the segments after p_known that the caller did not know ("first:hash,hash;first:…"), so that its window
+-- is complete again; under -1 only those that hold one of the new hashes.
+create or replace function regent.push_v1(p_partitions bigint[], p_known bigint[], p_windows int[], p_segments int[],
+                                          p_counts int[], p_tx bigint[], p_bodies text)
+returns table (idx int, outcome text, base bigint, at_ms float8, foreign_tx text)
+language plpgsql set enable_seqscan = off as $$
+#variable_conflict use_variable
+declare
+  v_bodies text[] := string_to_array(p_bodies, U&'\001E');
+  v_written bigint[] := '{}';
+  v_segment int := 1;
+  v_message int := 1;
+  v_total int;
+  v_at timestamptz;
+  v_from bigint;
+  v_hashes bigint[];
+begin
+  for i in 1 .. cardinality(p_partitions) loop
+    idx := i;
+    foreign_tx := null;
+    v_total := 0;
+    for s in v_segment .. v_segment + p_segments[i] - 1 loop
+      v_total := v_total + p_counts[s];
+    end loop;
+
+    update regent.partitions
+      set head = head + v_total, last_at = greatest(last_at, clock_timestamp())
+      where id = p_partitions[i]
+      returning head - v_total, last_at into base, v_at;
+    if not found then
+      outcome := 'gone';
+    else
+      outcome := 'ok';
+      v_from := p_known[i];
+      if v_from = -1 and base > 0 then
+        v_from := regent.position_before(p_partitions[i], base, v_at - make_interval(secs => p_windows[i]));
+      end if;
+      if v_from between 0 and base - 1 then
+        v_hashes := p_tx[v_message : v_message + v_total - 1];
+        if exists (
+          select from regent.segments s cross join unnest(s.tx) as old(hash) join unnest(v_hashes) as new(hash) on new.hash = old.hash
+            where s.partition_id = p_partitions[i] and s.first > v_from
+        ) then
+          outcome := 'conflict';
+        end if;
+        if p_known[i] >= 0 then
+          select string_agg(s.first || ':' || array_to_string(s.tx, ','), ';' order by s.first) into foreign_tx
+            from regent.segments s where s.partition_id = p_partitions[i] and s.first > v_from;
+        elsif outcome = 'conflict' then
+          select string_agg(s.first || ':' || array_to_string(s.tx, ','), ';' order by s.first) into foreign_tx
+            from regent.segments s where s.partition_id = p_partitions[i] and s.first > v_from and s.tx && v_hashes;
+        end if;
+      end if;
+    end if;
+
+    if outcome = 'ok' then
+      v_from := base + 1;
+      for s in v_segment .. v_segment + p_segments[i] - 1 loop
+        insert into regent.segments (partition_id, first, count, bytes, created_at, tx, body)
+          values (p_partitions[i], v_from, p_counts[s], octet_length(v_bodies[s]), v_at,
+                  p_tx[v_message : v_message + p_counts[s] - 1], v_bodies[s]);
+        v_from := v_from + p_counts[s];
+        v_message := v_message + p_counts[s];
+      end loop;
+      v_written := v_written || p_partitions[i];
+    else
+      v_message := v_message + v_total;
+      if outcome = 'conflict' then
+        -- The positions were only borrowed; nobody else saw the head move.
+        update regent.partitions set head = base where id = p_partitions[i];
+      end if;
+    end if;
+    at_ms := extract(epoch from v_at)::float8 * 1000;
+    v_segment := v_segment + p_segments[i];
+    return next;
+  end loop;
+
+  -- Only drained cursors are touched, after the partitions are locked: see the drained mark in regent.settle_cursor.
+  update regent.cursors set available_at = clock_timestamp()
+    where partition_id = any(v_written) and available_at = 'infinity';
+end
+$$;
+
+-- What a caller needs to keep the deduplication window of partitions in memory: the head, and the hashes written since
+-- the window's start, unless there are more of them than p_limit (then tx is null).
+create or replace function regent.dedup_window_v1(p_partitions bigint[], p_windows int[], p_limit int)
+returns table (idx int, head bigint, tx text, now_ms float8)
+language plpgsql stable set enable_seqscan = off as $$
+#variable_conflict use_variable
+declare
+  v_from bigint;
+begin
+  now_ms := extract(epoch from clock_timestamp())::float8 * 1000;
+  for i in 1 .. cardinality(p_partitions) loop
+    idx := i;
+    select p.head into head from regent.partitions p where p.id = p_partitions[i];
+    continue when not found;
+    v_from := regent.position_before(p_partitions[i], head, clock_timestamp() - make_interval(secs => p_windows[i]));
+    if head - v_from > p_limit then
+      tx := null;
+    else
+      select coalesce(string_agg(s.first || ':' || array_to_string(s.tx, ','), ';' order by s.first), '') into tx
+        from regent.segments s where s.partition_id = p_partitions[i] and s.first > v_from and s.first <= head;
+    end if;
+    return next;
+  end loop;
+end
+$$;
+
+-- Is the message at a position the one with this transaction id, and still inside the window? An answer per question.
+create or replace function regent.confirm_duplicates_v1(p_partitions bigint[], p_positions bigint[], p_windows int[], p_ids text)
+returns table (idx int, same boolean)
+language sql stable set enable_seqscan = off as $$
+  select c.ord::int,
+         coalesce(s.created_at > clock_timestamp() - make_interval(secs => c.seconds)
+                  and starts_with(regent.line_at(s.body, c.pos - s.first + 1), '{"transactionId":' || c.id || ','), false)
+    from unnest(p_partitions, p_positions, p_windows, string_to_array(p_ids, U&'\001E')) with ordinality as c(partition_id, pos, seconds, id, ord)
+    left join lateral (
+      select * from regent.segments s where s.partition_id = c.partition_id and s.first <= c.pos order by s.first desc limit 1
+    ) s on c.pos < s.first + s.count
+$$;

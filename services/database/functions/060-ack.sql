@@ -1,0 +1,215 @@
+-- Acknowledge. A unit is what one caller says about one (partition, group) under one lease.
+--   p_partitions, p_groups   per unit
+--   p_leases        per unit: the lease ids any of which must be live, comma-separated; null: no lease is claimed. Then
+--                   only messages of the live lease, or any when nobody holds one, are accepted
+--   p_ranges        per unit: how many ranges of completed positions follow; p_from, p_to: their ends
+--   p_others        per unit: how many other acknowledgements follow; p_positions, p_kinds (failed, retry, dlq), p_errors
+--                   (joined by U+001E): what they say
+-- One row per unit. committed and acked: as they were before, so that the caller can tell what had been acknowledged
+-- already; last_position: up to where this caller may acknowledge; outcomes: a letter for each of the others
+--   r back for redelivery, d dead-lettered, a had been acknowledged, l no valid lease
+-- The cursor moves over the contiguous acknowledged prefix and never back. What was acknowledged beyond it is kept in
+-- the cursor row, also when the lease ends, so exactly what was not acknowledged is delivered again.
+create or replace function regent.ack_v1(p_partitions bigint[], p_groups text[], p_leases text[], p_ranges int[], p_from bigint[],
+                                         p_to bigint[], p_others int[], p_positions bigint[], p_kinds text[], p_errors text)
+returns table (unit int, known boolean, queue text, namespace text, task text, partition text, lease_ok boolean, committed bigint,
+               acked text, last_position bigint, released boolean, available_ms float8, outcomes text)
+language plpgsql set enable_seqscan = off as $$
+#variable_conflict use_variable
+declare
+  r record;
+  v_errors text[] := string_to_array(p_errors, U&'\001E');
+  v_range int := 1;
+  v_other int := 1;
+  v_live boolean;
+  v_release boolean;
+  v_delay boolean;
+  v_retried boolean;
+  v_acked int8multirange;
+  v_committed bigint;
+  v_failures int;
+  v_kind text;
+  v_position bigint;
+  v_error text;
+  v_until timestamptz;
+begin
+  for i in 1 .. cardinality(p_partitions) loop
+    unit := i;
+    outcomes := '';
+    released := false;
+    select c.committed, c.available_at, c.lease_id, c.lease_to, c.acked, c.retried, c.group_id, p.head, p.name as partition,
+           q.id as queue_id, q.name as queue, q.namespace, q.task, q.retry_limit, q.retry_delay_ms
+      into r
+      from regent.partitions p
+      join regent.queues q on q.id = p.queue_id
+      join regent.groups g on g.queue_id = q.id and g.name = p_groups[i]
+      join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
+      where p.id = p_partitions[i]
+      for update of c;
+    known := r.group_id is not null;
+    queue := r.queue; namespace := r.namespace; task := r.task; partition := r.partition;
+    if not known then
+      select q.name, p.name into queue, partition
+        from regent.partitions p join regent.queues q on q.id = p.queue_id where p.id = p_partitions[i];
+      lease_ok := false; committed := null; acked := null; last_position := null; available_ms := null;
+      return next;
+      v_range := v_range + p_ranges[i];
+      v_other := v_other + p_others[i];
+      continue;
+    end if;
+
+    -- The fence: the lease id and the database's clock, under the row's lock.
+    v_live := r.lease_id is not null and r.available_at > clock_timestamp();
+    lease_ok := p_leases[i] is null or (v_live and r.lease_id::text = any(string_to_array(p_leases[i], ',')));
+    last_position := case when v_live then r.lease_to else r.head end;
+    committed := r.committed;
+    acked := nullif(r.acked::text, '{}');
+    v_acked := r.acked;
+    v_committed := r.committed;
+    v_retried := r.retried;
+    v_release := false;
+    v_delay := false;
+
+    if lease_ok and p_ranges[i] > 0 then
+      v_acked := v_acked + (
+        select range_agg(int8range(f, least(t, last_position), '[]'))
+          from unnest(p_from[v_range : v_range + p_ranges[i] - 1], p_to[v_range : v_range + p_ranges[i] - 1]) as n(f, t)
+          where f <= last_position);
+      v_acked := coalesce(v_acked, r.acked);
+    end if;
+
+    for k in v_other .. v_other + p_others[i] - 1 loop
+      v_position := p_positions[k];
+      v_kind := p_kinds[k];
+      v_error := v_errors[k];
+      if v_position <= r.committed or v_acked @> v_position then
+        outcomes := outcomes || 'a';
+        continue;
+      elsif not lease_ok or v_position > last_position then
+        outcomes := outcomes || 'l';
+        continue;
+      end if;
+      if v_kind = 'failed' then
+        insert into regent.attempts as t (partition_id, group_id, position, failures)
+          values (p_partitions[i], r.group_id, v_position, 1)
+          on conflict (partition_id, group_id, position) do update set failures = t.failures + 1
+          returning t.failures into v_failures;
+        v_retried := true;
+        if v_failures > r.retry_limit then
+          v_kind := 'dlq';
+        end if;
+      else
+        select t.failures into v_failures from regent.attempts t
+          where t.partition_id = p_partitions[i] and t.group_id = r.group_id and t.position = v_position;
+      end if;
+      if v_kind = 'dlq' then
+        insert into regent.dead_letters (queue_id, queue, partition_id, partition, consumer_group, position, line, error, retry_count, created_at)
+          select r.queue_id, r.queue, s.partition_id, r.partition, p_groups[i], v_position,
+                 regent.line_at(s.body, v_position - s.first + 1), v_error,
+                 case when p_kinds[k] = 'failed' then v_failures - 1 else coalesce(v_failures, 0) end, s.created_at
+            from regent.segments s
+            where s.partition_id = p_partitions[i] and s.first <= v_position order by s.first desc limit 1
+          on conflict (partition_id, consumer_group, position) do nothing;
+        v_acked := v_acked + int8multirange(int8range(v_position, v_position, '[]'));
+        outcomes := outcomes || 'd';
+      else
+        v_release := true;
+        v_delay := v_delay or v_kind = 'failed';
+        outcomes := outcomes || 'r';
+      end if;
+    end loop;
+    v_range := v_range + p_ranges[i];
+    v_other := v_other + p_others[i];
+
+    if v_acked @> v_committed + 1 then
+      select upper(n) - 1 into v_committed from unnest(v_acked) as n where n @> (r.committed + 1);
+    end if;
+    v_acked := v_acked - int8multirange(int8range(null, v_committed, '[]'));
+
+    v_until := r.available_at;
+    if v_release then
+      if v_live then
+        perform regent.count_deliveries(p_partitions[i], r.group_id, v_committed, r.lease_to, v_acked);
+        v_retried := true;
+        released := true;
+      end if;
+      if v_live or r.available_at < clock_timestamp() then
+        v_until := clock_timestamp() + make_interval(secs => case when v_delay then r.retry_delay_ms / 1000.0 else 0 end);
+      end if;
+    elsif v_live and v_committed >= r.lease_to then
+      released := true;
+      v_until := case when r.head > v_committed then clock_timestamp() else regent.settle_cursor(p_partitions[i], v_committed) end;
+    elsif not v_live and v_committed > r.committed and v_committed >= r.head then
+      v_until := regent.settle_cursor(p_partitions[i], v_committed);
+    end if;
+
+    if v_retried and v_committed > r.committed then
+      delete from regent.attempts t
+        where t.partition_id = p_partitions[i] and t.group_id = r.group_id and t.position <= v_committed;
+      v_retried := exists (select from regent.attempts t where t.partition_id = p_partitions[i] and t.group_id = r.group_id);
+    end if;
+
+    if v_committed > r.committed or v_acked <> r.acked or released or v_until <> r.available_at or v_retried <> r.retried then
+      update regent.cursors t
+        set committed = v_committed, acked = v_acked, retried = v_retried, available_at = v_until,
+            lease_id = case when released then null else t.lease_id end
+        where t.partition_id = p_partitions[i] and t.group_id = r.group_id;
+    end if;
+    available_ms := case when released or v_until <> r.available_at then regent.ms_until(v_until) end;
+    return next;
+  end loop;
+end
+$$;
+
+-- Positions of messages by transaction id, for acknowledgements of deliveries this process does not remember.
+--   p_counts per unit: how many ids follow; p_hashes: their hashes; p_ids: as JSON text, joined by U+001E
+-- The messages the group has not committed are looked at first, the older ones only for what is still missing.
+create or replace function regent.find_positions_v1(p_partitions bigint[], p_groups text[], p_counts int[], p_hashes bigint[], p_ids text)
+returns table (ord int, "position" bigint)
+language plpgsql set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  v_ids text[] := string_to_array(p_ids, U&'\001E');
+  v_at int := 1;
+  v_committed bigint;
+  v_start bigint;
+  v_found int[];
+begin
+  for i in 1 .. cardinality(p_partitions) loop
+    v_committed := coalesce((
+      select c.committed from regent.partitions p
+        join regent.groups g on g.queue_id = p.queue_id and g.name = p_groups[i]
+        join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
+        where p.id = p_partitions[i]), 0);
+    v_start := coalesce((
+      select s.first from regent.segments s where s.partition_id = p_partitions[i] and s.first <= v_committed + 1
+        order by s.first desc limit 1), 0);
+    v_found := '{}';
+    for ord, "position" in
+      select n.ord, min(s.first + t.ord - 1)
+        from regent.segments s
+        cross join unnest(s.tx) with ordinality as t(hash, ord)
+        join unnest(p_hashes[v_at : v_at + p_counts[i] - 1]) with ordinality as n(hash, ord) on n.hash = t.hash
+        where s.partition_id = p_partitions[i] and s.first >= v_start and s.first + t.ord - 1 > v_committed
+          and starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
+        group by n.ord
+    loop
+      v_found := v_found || ord;
+      ord := v_at + ord - 1;
+      return next;
+    end loop;
+    if cardinality(v_found) < p_counts[i] then
+      return query
+        select (v_at + n.ord - 1)::int, max(s.first + t.ord - 1)
+          from regent.segments s
+          cross join unnest(s.tx) with ordinality as t(hash, ord)
+          join unnest(p_hashes[v_at : v_at + p_counts[i] - 1]) with ordinality as n(hash, ord) on n.hash = t.hash
+          where s.partition_id = p_partitions[i] and s.first <= v_committed and s.first + t.ord - 1 <= v_committed
+            and n.ord <> all(v_found)
+            and starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
+          group by n.ord;
+    end if;
+    v_at := v_at + p_counts[i];
+  end loop;
+end
+$$;

@@ -1,0 +1,67 @@
+/** What an error of the service means to a caller. */
+export interface ErrorKind {
+  /** HTTP status. */
+  readonly status: number
+  /** Whether the same request may be sent again without looking first. */
+  readonly retryable: boolean
+  /** Message; `%s` is replaced by the detail given where it is thrown. */
+  readonly message: string
+}
+
+/**
+ * Every error the service answers with, in one place. Codes are stable: callers compare by code, never by message.
+ * A retryable push is safe to send again because of deduplication; an outcome that is unknown is never called a failure.
+ */
+export const ERRORS = {
+  RGT_BODY_EMPTY: { status: 400, retryable: false, message: 'Empty request body' },
+  RGT_BODY_NOT_JSON: { status: 400, retryable: false, message: 'Invalid JSON: %s' },
+  RGT_BODY_NOT_UTF8: { status: 400, retryable: false, message: 'Request body is not valid UTF-8' },
+  RGT_BODY_TOO_DEEP: { status: 400, retryable: false, message: 'Invalid JSON: %s' },
+  RGT_BODY_TOO_LARGE: { status: 413, retryable: false, message: 'Request body is larger than %s bytes' },
+  RGT_REQUEST_INVALID: { status: 400, retryable: false, message: '%s' },
+  RGT_FIELD_INVALID: { status: 400, retryable: false, message: '%s' },
+  RGT_ROUTE_NOT_FOUND: { status: 404, retryable: false, message: 'Route not found' },
+  RGT_LEASE_UNKNOWN: { status: 404, retryable: false, message: 'Lease not found' },
+  RGT_LEASE_EXPIRED: { status: 409, retryable: false, message: 'Lease already expired' },
+  RGT_OVERLOADED: { status: 503, retryable: true, message: 'Too many requests are waiting; try again' },
+  RGT_DATABASE_AWAY: { status: 503, retryable: true, message: 'The database cannot be reached; nothing was changed' },
+  RGT_DATABASE_SLOW: { status: 503, retryable: true, message: 'The database did not answer in time; nothing was changed' },
+  RGT_OUTCOME_UNKNOWN: { status: 503, retryable: true, message: 'The database stopped answering; the outcome is unknown' },
+  RGT_SHUTTING_DOWN: { status: 503, retryable: true, message: 'The service is shutting down' },
+  RGT_DATABASE_UNSUITABLE: { status: 500, retryable: false, message: '%s' },
+  RGT_OPTIONS_INVALID: { status: 500, retryable: false, message: '%s' },
+  RGT_INTERNAL: { status: 500, retryable: false, message: 'Internal error' }
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof ERRORS
+
+export interface ErrorContext {
+  /** Fills the message's `%s`. */
+  detail?: string
+  /** The request field at fault, as a path such as `items[3].queue`. */
+  field?: string
+  cause?: unknown
+}
+
+/** An error of the table above. */
+export class RegentError extends Error {
+  readonly code: ErrorCode
+  readonly status: number
+  readonly retryable: boolean
+  readonly field: string | undefined
+
+  constructor (code: ErrorCode, context: ErrorContext = {}) {
+    const kind: ErrorKind = ERRORS[code]
+    super(kind.message.replace('%s', () => context.detail ?? ''), context.cause === undefined ? {} : { cause: context.cause })
+    this.name = 'RegentError'
+    this.code = code
+    this.status = kind.status
+    this.retryable = kind.retryable
+    this.field = context.field
+  }
+}
+
+/** Whether a caught value is one of ours with this code. Compares by code, so it also holds across copies of the package. */
+export function hasCode (error: unknown, code: ErrorCode): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}

@@ -1,0 +1,144 @@
+import { RegentError, hasCode } from '../errors.ts'
+
+/** One request in a lane: its payload and how much of a call it takes. */
+export interface Job<T, R> {
+  readonly input: T
+  /** What the job touches; jobs that share one run one after the other, in order of arrival. */
+  readonly keys: readonly string[]
+  readonly items: number
+  readonly bytes: number
+  readonly resolve: (result: R) => void
+  readonly reject: (error: unknown) => void
+}
+
+export interface LaneOptions<T, R> {
+  /** Runs one call for all these inputs; returns a result for each, in order. */
+  run: (inputs: T[]) => Promise<R[]>
+  /** Calls in flight at the most. */
+  maxCalls: number
+  /** A call takes more jobs until one of these is reached. */
+  maxItems: number
+  maxBytes: number
+  /** Jobs and bytes that may wait; beyond that the lane answers RGT_OVERLOADED. */
+  maxWaiting: number
+  maxWaitingBytes: number
+}
+
+/**
+ * Natural batching: while calls are in flight, new jobs gather; when one returns, all that have gathered go out as the
+ * next. Idle, a job goes out at once. A job that fails on its data does not fail its neighbours: the call is split.
+ */
+export class Lane<T, R> {
+  readonly #options: LaneOptions<T, R>
+  readonly #busy = new Set<string>()
+  #queue: Job<T, R>[] = []
+  #queuedBytes = 0
+  #calls = 0
+  #isScheduled = false
+  #isClosed = false
+  #idle: (() => void) | null = null
+
+  constructor (options: LaneOptions<T, R>) {
+    this.#options = options
+  }
+
+  /** Jobs waiting for a call, and calls in flight. */
+  get load (): { waiting: number, calls: number } {
+    return { waiting: this.#queue.length, calls: this.#calls }
+  }
+
+  /** Put a job in the lane; settles with its own result or error. */
+  async submit (input: T, keys: readonly string[], items: number, bytes: number): Promise<R> {
+    if (this.#isClosed) throw new RegentError('RGT_SHUTTING_DOWN')
+    const { maxWaiting, maxWaitingBytes } = this.#options
+    if (this.#queue.length >= maxWaiting || (this.#queue.length > 0 && this.#queuedBytes + bytes > maxWaitingBytes)) {
+      throw new RegentError('RGT_OVERLOADED')
+    }
+    return await new Promise<R>((resolve, reject) => {
+      this.#queue.push({ input, keys, items, bytes, resolve, reject })
+      this.#queuedBytes += bytes
+      this.#schedule()
+    })
+  }
+
+  /** Refuse new jobs and wait until those taken have been answered. */
+  async close (): Promise<void> {
+    this.#isClosed = true
+    if (this.#calls === 0 && this.#queue.length === 0) return
+    await new Promise<void>(resolve => { this.#idle = resolve })
+  }
+
+  #schedule (): void {
+    if (this.#isScheduled || this.#calls >= this.#options.maxCalls) return
+    this.#isScheduled = true
+    // After the current turn of the event loop: requests that arrived in the same read go out together.
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump (): void {
+    while (this.#calls < this.#options.maxCalls) {
+      const jobs = this.#take()
+      if (jobs.length === 0) break
+      this.#calls++
+      for (const job of jobs) for (const key of job.keys) this.#busy.add(key)
+      void this.#runSplitting(jobs).then(() => {
+        for (const job of jobs) for (const key of job.keys) this.#busy.delete(key)
+        this.#calls--
+        this.#pump()
+      })
+    }
+    if (this.#calls === 0 && this.#queue.length === 0) this.#idle?.()
+  }
+
+  /** The next call's jobs, oldest first. A job whose keys are busy stays, and so do later ones that share a key with it. */
+  #take (): Job<T, R>[] {
+    const { maxItems, maxBytes } = this.#options
+    const taken: Job<T, R>[] = []
+    const left: Job<T, R>[] = []
+    const held = new Set<string>()
+    let items = 0
+    let bytes = 0
+    for (const job of this.#queue) {
+      const isFull = taken.length > 0 && (items + job.items > maxItems || bytes + job.bytes > maxBytes)
+      if (isFull || job.keys.some(key => this.#busy.has(key) || held.has(key))) {
+        for (const key of job.keys) held.add(key)
+        left.push(job)
+      } else {
+        taken.push(job)
+        items += job.items
+        bytes += job.bytes
+      }
+    }
+    this.#queue = left
+    this.#queuedBytes -= bytes
+    return taken
+  }
+
+  async #runSplitting (jobs: Job<T, R>[]): Promise<void> {
+    try {
+      const results = await this.#options.run(jobs.map(job => job.input))
+      for (const [i, job] of jobs.entries()) {
+        const result = results[i]
+        if (result === undefined) job.reject(new RegentError('RGT_INTERNAL'))
+        else job.resolve(result)
+      }
+    } catch (error) {
+      if (jobs.length === 1 || isShared(error)) {
+        for (const job of jobs) job.reject(error)
+        return
+      }
+      const middle = jobs.length >> 1
+      await this.#runSplitting(jobs.slice(0, middle))
+      await this.#runSplitting(jobs.slice(middle))
+    }
+  }
+}
+
+/** Faults of the database as a whole: a smaller call would meet the same. */
+function isShared (error: unknown): boolean {
+  return hasCode(error, 'RGT_DATABASE_AWAY') || hasCode(error, 'RGT_OUTCOME_UNKNOWN') || hasCode(error, 'RGT_DATABASE_SLOW') ||
+    hasCode(error, 'RGT_SHUTTING_DOWN') || hasCode(error, 'RGT_OVERLOADED')
+}

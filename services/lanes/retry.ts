@@ -1,0 +1,23 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { hasCode } from '../errors.ts'
+
+// A restarting PostgreSQL is usually back within this; a client's own retry takes over afterwards.
+const KEEP_TRYING_MS = 3000
+const PAUSE_MS = 100
+
+/**
+ * Run an operation that is safe to repeat, again while the database is away or the outcome unknown, for a few seconds.
+ * @throws the last error
+ */
+export async function retryWhileAway<T> (operation: () => Promise<T>): Promise<T> {
+  const until = performance.now() + KEEP_TRYING_MS
+  for (;;) {
+    try {
+      return await operation()
+    } catch (error) {
+      const isWorthIt = hasCode(error, 'RGT_DATABASE_AWAY') || hasCode(error, 'RGT_OUTCOME_UNKNOWN')
+      if (!isWorthIt || performance.now() > until) throw error
+      await delay(PAUSE_MS)
+    }
+  }
+}

@@ -1,0 +1,194 @@
+import { RegentError } from './errors.ts'
+
+/** The options of the embeddable plugin. All have defaults except where the database is. */
+export interface RegentOptions {
+  /** Where the routes are mounted. */
+  prefix: string
+  /** Name of the decorator on the host; two services in one app need two. */
+  decorator: string
+  /** Connection string; wins over the parts below. */
+  databaseUrl: string | undefined
+  databaseHost: string | undefined
+  databasePort: number
+  databaseName: string
+  databaseUser: string
+  databasePassword: string
+  databaseSsl: boolean
+  /** False: any certificate of the database is accepted. */
+  databaseSslRejectUnauthorized: boolean
+  /** Schema that holds tables and functions. */
+  databaseSchema: string
+  poolSize: number
+  connectTimeoutMs: number
+  statementTimeoutMs: number
+  lockTimeoutMs: number
+  /** What a request may wait for the database, in milliseconds; then it is answered 503. */
+  callTimeoutMs: number
+  /** Long-poll limit of a pop that names none. */
+  defaultTimeoutMs: number
+  defaultBatchSize: number
+  /** Start of a new consumer group whose pop names none: empty, all or new. */
+  defaultSubscriptionMode: string
+  maxBodyBytes: number
+  /** Items in one push, acknowledgements in one batch, operations in one transaction. */
+  maxItems: number
+  /** Nesting of a payload. */
+  maxDepth: number
+  maxBatchSize: number
+  /** Parked pops are looked at this often in case a wake-up was lost; 0: never. */
+  safetyNetMs: number
+  dedupMemoryMb: number
+  deliveryMemoryMb: number
+  /** Event-loop delay from which pushes are answered 503; 0: never. */
+  maxEventLoopDelayMs: number
+  workerId: string
+}
+
+/** The options `npm start` has besides. */
+export interface ServerOptions {
+  port: number
+  host: string
+  logLevel: string
+  /** Folder of the embedded database. */
+  dataDir: string
+  maxHeaderBytes: number
+  shutdownTimeoutMs: number
+}
+
+type Rule =
+  | { env: string, default: number, min: number, max: number, unit?: string, doc: string }
+  | { env: string, default: boolean, doc: string }
+  | { env: string, default: string | undefined, pattern?: RegExp, oneOf?: readonly string[], hint?: string, doc: string }
+
+const MAX_INT = 2_147_483_647
+
+/** The embeddable plugin's options: environment name, default, bounds. */
+export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
+  prefix: { env: 'ROUTE_PREFIX', default: '', pattern: /^(\/[^\s/]+)*$/, hint: 'must be empty or begin with / and not end with it', doc: 'Where the routes are mounted' },
+  decorator: { env: 'DECORATOR', default: 'regent', pattern: /^[A-Za-z_$][\w$]*$/, hint: 'must be an identifier', doc: 'Name of the decorator on the host application' },
+  databaseUrl: { env: 'DATABASE_URL', default: undefined, pattern: /^postgres(ql)?:\/\/./, hint: 'must begin with postgres:// or postgresql://', doc: 'Connection string of the database; wins over PG_*' },
+  databaseHost: { env: 'PG_HOST', default: undefined, doc: 'Database host, or the folder of its socket' },
+  databasePort: { env: 'PG_PORT', default: 5432, min: 1, max: 65535, doc: 'Database port' },
+  databaseName: { env: 'PG_DB', default: 'postgres', doc: 'Database name' },
+  databaseUser: { env: 'PG_USER', default: 'postgres', doc: 'Database user' },
+  databasePassword: { env: 'PG_PASSWORD', default: 'postgres', doc: 'Database password' },
+  databaseSsl: { env: 'PG_USE_SSL', default: false, doc: 'TLS to the database' },
+  databaseSslRejectUnauthorized: { env: 'PG_SSL_REJECT_UNAUTHORIZED', default: true, doc: 'false: accept any certificate of the database' },
+  databaseSchema: { env: 'DB_SCHEMA', default: 'regent', pattern: /^[a-z_][a-z0-9_]{0,47}$/, hint: 'must be at most 48 lower-case letters, digits and underscores', doc: 'Schema for tables and functions' },
+  poolSize: { env: 'DB_POOL_SIZE', default: 20, min: 2, max: 1000, doc: 'Database connections of this process' },
+  connectTimeoutMs: { env: 'DB_CONNECTION_TIMEOUT', default: 2000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest wait for a connection' },
+  statementTimeoutMs: { env: 'DB_STATEMENT_TIMEOUT', default: 30_000, min: 100, max: MAX_INT, unit: 'ms', doc: 'Longest statement; never more than DB_CALL_TIMEOUT' },
+  lockTimeoutMs: { env: 'DB_LOCK_TIMEOUT', default: 10_000, min: 10, max: MAX_INT, unit: 'ms', doc: 'Longest wait for a lock' },
+  callTimeoutMs: { env: 'DB_CALL_TIMEOUT', default: 10_000, min: 200, max: 600_000, unit: 'ms', doc: 'Longest wait of a request for the database, then it is answered 503' },
+  defaultTimeoutMs: { env: 'DEFAULT_TIMEOUT', default: 30_000, min: 0, max: MAX_INT, unit: 'ms', doc: 'Long-poll limit of a pop that names none' },
+  defaultBatchSize: { env: 'DEFAULT_BATCH_SIZE', default: 1, min: 1, max: 100_000, doc: 'Batch of a pop that names none' },
+  defaultSubscriptionMode: { env: 'DEFAULT_SUBSCRIPTION_MODE', default: '', oneOf: ['', 'all', 'new', 'new-only'], doc: 'Start of a new consumer group whose pop names none' },
+  maxBodyBytes: { env: 'MAX_BODY_BYTES', default: 64 * 1024 * 1024, min: 1024, max: 512 * 1024 * 1024, unit: 'bytes', doc: 'Largest request body; beyond it 413' },
+  maxItems: { env: 'MAX_ITEMS', default: 50_000, min: 1, max: 1_000_000, doc: 'Items in one push, acknowledgements in one batch, operations in one transaction' },
+  maxDepth: { env: 'MAX_JSON_DEPTH', default: 512, min: 1, max: 100_000, doc: 'Deepest nesting of a payload' },
+  maxBatchSize: { env: 'MAX_BATCH_SIZE', default: 10_000, min: 1, max: 1_000_000, doc: 'Most messages of one pop; a larger batch is cut to it' },
+  safetyNetMs: { env: 'POLL_SAFETY_NET', default: 5000, min: 0, max: MAX_INT, unit: 'ms', doc: 'Parked pops are looked at this often in case a wake-up was lost; 0: never' },
+  dedupMemoryMb: { env: 'DEDUP_MEMORY_MB', default: 256, min: 1, max: 65_536, unit: 'MB', doc: 'Memory for deduplication windows; past it the database checks' },
+  deliveryMemoryMb: { env: 'DELIVERY_MEMORY_MB', default: 64, min: 1, max: 65_536, unit: 'MB', doc: 'Memory for deliveries that wait for their acknowledgement; past it the database is asked' },
+  maxEventLoopDelayMs: { env: 'MAX_EVENT_LOOP_DELAY', default: 1000, min: 0, max: 60_000, unit: 'ms', doc: 'Event-loop delay from which pushes are answered 503; 0: never' },
+  workerId: { env: 'WORKER_ID', default: 'regent-1', doc: 'Name of this process in health and database sessions' }
+}
+
+/** The options of `npm start` besides. */
+export const SERVER_OPTIONS: { readonly [K in keyof ServerOptions]: Rule } = {
+  port: { env: 'PORT', default: 6632, min: 0, max: 65535, doc: 'HTTP port; 0: any free one' },
+  host: { env: 'HOST', default: '0.0.0.0', doc: 'Address to listen on' },
+  logLevel: { env: 'LOG_LEVEL', default: 'info', oneOf: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], doc: 'Least level that is logged' },
+  dataDir: { env: 'DATA_DIR', default: './data', doc: 'Folder of the embedded database' },
+  maxHeaderBytes: { env: 'UWS_HTTP_MAX_HEADERS_SIZE', default: 16_384, min: 1024, max: 1_048_576, unit: 'bytes', doc: 'Largest request head; beyond it 431' },
+  shutdownTimeoutMs: { env: 'SHUTDOWN_TIMEOUT', default: 10_000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest graceful shutdown' }
+}
+
+/** Settings of the compatible server that would change what is promised if they were silently ignored. */
+const REFUSED: Record<string, string> = {
+  JWT_ENABLED: 'authentication is not available: put a proxy in front, or leave it unset',
+  QUEEN_ENCRYPTION_KEY: 'encryption at rest is not available: leave it unset'
+}
+
+/**
+ * Options of the plugin from what an embedding application passes. Frozen.
+ * @throws RegentError RGT_OPTIONS_INVALID listing every fault
+ */
+export function readRegentOptions (given: Readonly<Record<string, unknown>>): RegentOptions {
+  const faults: string[] = []
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(REGENT_OPTIONS, name) && !IGNORED.has(name)) faults.push(`${name}: is not an option`)
+  }
+  const options = readAll(REGENT_OPTIONS, name => given[name], name => name, faults)
+  if (options.databaseUrl === undefined && options.databaseHost === undefined) faults.push('databaseUrl or databaseHost: is required')
+  refuse(faults)
+  return Object.freeze(options) as unknown as RegentOptions // every key of the table was filled in by its rule
+}
+// Fastify adds its own to what a plugin is registered with.
+const IGNORED = new Set(['logLevel', 'logSerializers'])
+
+/**
+ * Options of `npm start` from the environment. A variable that is set but empty counts as not set.
+ * @returns the server's own, and those to pass on to the plugin
+ * @throws RegentError RGT_OPTIONS_INVALID listing every fault by its variable
+ */
+export function readEnvironment (env: Readonly<Record<string, string | undefined>>): { server: ServerOptions, regent: Partial<RegentOptions> } {
+  const faults: string[] = []
+  const read = (table: Record<string, Rule>): Record<string, unknown> =>
+    readAll(table, name => fromText(env[table[name]?.env ?? ''], table[name]), name => table[name]?.env ?? name, faults)
+  const server = read(SERVER_OPTIONS)
+  const regent = read(REGENT_OPTIONS)
+  for (const [name, why] of Object.entries(REFUSED)) {
+    if (env[name] !== undefined && env[name] !== '' && env[name] !== 'false') faults.push(`${name}: ${why}`)
+  }
+  refuse(faults)
+  return { server: Object.freeze(server) as unknown as ServerOptions, regent: regent as Partial<RegentOptions> }
+}
+
+function readAll (table: Record<string, Rule>, valueOf: (name: string) => unknown, label: (name: string) => string, faults: string[]): Record<string, unknown> {
+  const options: Record<string, unknown> = {}
+  for (const [name, rule] of Object.entries(table)) {
+    const value = valueOf(name) ?? rule.default
+    const fault = value === undefined ? null : faultOf(value, rule)
+    if (fault !== null) faults.push(`${label(name)}: ${fault}`)
+    options[name] = value
+  }
+  return options
+}
+
+function faultOf (value: unknown, rule: Rule): string | null {
+  if ('min' in rule) {
+    const isValid = typeof value === 'number' && Number.isInteger(value) && value >= rule.min && value <= rule.max
+    return isValid ? null : `must be a whole number between ${rule.min} and ${rule.max}${rule.unit === undefined ? '' : ` (${rule.unit})`}`
+  }
+  if (typeof rule.default === 'boolean') return typeof value === 'boolean' ? null : 'must be true or false'
+  if (typeof value !== 'string') return 'must be text'
+  if ('oneOf' in rule && rule.oneOf !== undefined && !rule.oneOf.includes(value)) {
+    return `must be one of ${rule.oneOf.map(word => word === '' ? '(empty)' : word).join(', ')}`
+  }
+  if ('pattern' in rule && rule.pattern !== undefined && !rule.pattern.test(value)) return rule.hint ?? `must match ${rule.pattern.source}`
+  return null
+}
+
+/** A variable's text as the type its rule wants; text that does not fit is left as it is, to be reported. */
+function fromText (text: string | undefined, rule: Rule | undefined): unknown {
+  if (text === undefined || text === '' || rule === undefined) return undefined
+  if (typeof rule.default === 'number') return /^-?\d+$/.test(text) ? Number(text) : text
+  if (typeof rule.default === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
+  return text
+}
+
+function refuse (faults: string[]): void {
+  if (faults.length > 0) throw new RegentError('RGT_OPTIONS_INVALID', { detail: `Invalid options:\n${faults.map(fault => `  ${fault}`).join('\n')}` })
+}
+
+/** What `--help` prints: every variable with its default and meaning. */
+export function optionsHelp (): string {
+  const rules: Rule[] = [...Object.values(SERVER_OPTIONS), ...Object.values(REGENT_OPTIONS)]
+  const lines = rules.map(rule => {
+    const unit = 'unit' in rule && rule.unit !== undefined ? ` ${rule.unit}` : ''
+    const value = rule.default === undefined ? 'unset' : rule.default === '' ? 'empty' : `${rule.default}${unit}`
+    return `  ${rule.env.padEnd(28)}${value.padEnd(18)}${rule.doc}`
+  })
+  return `Regent is configured by environment variables:\n\n${lines.join('\n')}\n`
+}

@@ -1,0 +1,281 @@
+import { hasCode } from '../errors.ts'
+import type { Available, Log } from '../queue/types.ts'
+import { Intention, newToken } from './intention.ts'
+import { Spec, specKey } from './spec.ts'
+import type { Delivery, Look, LookSpec, PopRequest } from './types.ts'
+
+export interface RegistryOptions {
+  /** Look at the database for several specs in one call. */
+  look: (specs: LookSpec[]) => Promise<Look[]>
+  /** Give back what was claimed for somebody who is not there any more. */
+  release: (group: string, delivery: Delivery) => Promise<void>
+  /** Give back what looks may have claimed whose answers were lost. */
+  recover: (group: string, tokens: string[]) => Promise<void>
+  /** Look at everything that waits this often, in case a wake-up was lost; 0: never. */
+  safetyNetMs: number
+  log: Log
+  /** Monotonic, in milliseconds. */
+  now?: () => number
+}
+
+// A look serves this many requests of a spec, and a call this many specs.
+const REQUESTS_PER_LOOK = 64
+const SPECS_PER_CALL = 64
+const CALLS_AT_ONCE = 4
+// A partition that should be available now but was locked: whoever holds it is about to say so, or to let go.
+const LOCKED_RETRY_MS = 20
+// How long a pop that does not wait is held while the database is away; its client's loop would spin otherwise.
+const AWAY_HOLD_MS = 1000
+const AWAY_RETRY_MS = 250
+// An answer under way when the deadline comes is waited for this long; clients allow a second or two.
+const GRACE_MS = 1000
+// The only look of a pop that does not wait may take this much longer on a busy database.
+const FIRST_LOOK_MS = 5000
+const LONGEST_TIMER_MS = 3_600_000
+
+/**
+ * The poll-intention registry: pops that wait, grouped by what they want, and woken by pushes and acknowledgements here
+ * or elsewhere, by time, and by a slow safety net. Idle, it makes no traffic but the safety net's.
+ */
+export class PollRegistry {
+  readonly #options: RegistryOptions
+  readonly #now: () => number
+  readonly #specs = new Map<string, Spec>()
+  readonly #byQueue = new Map<string, Set<Spec>>()
+  readonly #filters = new Set<Spec>()
+  readonly #ready = new Set<Spec>()
+  readonly #safetyNet: NodeJS.Timeout | null
+  #calls = 0
+  #isScheduled = false
+  #isClosed = false
+  readonly #background = new Set<Promise<void>>()
+
+  constructor (options: RegistryOptions) {
+    this.#options = options
+    this.#now = options.now ?? (() => performance.now())
+    this.#safetyNet = options.safetyNetMs > 0 ? setInterval(() => { this.wakeAll() }, options.safetyNetMs) : null
+  }
+
+  /** Pops that wait, and distinct things they wait for. */
+  get size (): { intentions: number, specs: number } {
+    let intentions = 0
+    for (const spec of this.#specs.values()) intentions += spec.waiting.size
+    return { intentions, specs: this.#specs.size }
+  }
+
+  /**
+   * Wait for messages. Resolves with a delivery, or with null when there was none in time; never rejects.
+   * @param signal aborted when the client goes away: then what was claimed for it is given back
+   */
+  async pop (request: PopRequest, signal?: AbortSignal): Promise<Delivery | null> {
+    if (this.#isClosed || signal?.aborted === true) return null
+    const intention = new Intention(request, this.#now())
+    const spec = this.#specFor(request)
+    spec.waiting.add(intention)
+    const giveUp = (): void => { this.#settle(spec, intention, null) }
+    signal?.addEventListener('abort', giveUp, { once: true })
+    const waits = request.waitMs > 0
+    const answer = intention.wait(waits ? request.waitMs : AWAY_HOLD_MS, () => {
+      // The look under way may be bringing its messages.
+      if (spec.isLooking) intention.extend(waits ? GRACE_MS : FIRST_LOOK_MS, giveUp)
+      else giveUp()
+    })
+    this.#makeReady(spec)
+    const delivery = await answer
+    signal?.removeEventListener('abort', giveUp)
+    return delivery
+  }
+
+  /** Messages became available: look for whoever they can serve. */
+  wake (events: readonly Available[]): void {
+    for (const event of events) {
+      for (const spec of this.#byQueue.get(event.queue) ?? []) if (spec.matches(event)) this.#makeReady(spec)
+      for (const spec of this.#filters) if (spec.matches(event)) this.#makeReady(spec)
+    }
+  }
+
+  /** Look for everybody: wake-ups may have been missed. */
+  wakeAll (): void {
+    for (const spec of this.#specs.values()) this.#makeReady(spec)
+  }
+
+  /** Visit what waits, to wake by a coarser rule than an event. */
+  wakeWhere (predicate: (spec: Spec) => boolean): void {
+    for (const spec of this.#specs.values()) if (predicate(spec)) this.#makeReady(spec)
+  }
+
+  /** Answer everybody empty and give back what is still being claimed. Idempotent. */
+  async close (): Promise<void> {
+    this.#isClosed = true
+    if (this.#safetyNet !== null) clearInterval(this.#safetyNet)
+    for (const spec of [...this.#specs.values()]) {
+      for (const intention of [...spec.waiting]) this.#settle(spec, intention, null)
+    }
+    while (this.#background.size > 0) await Promise.all(this.#background)
+  }
+
+  #specFor (request: PopRequest): Spec {
+    const key = specKey(request)
+    const known = this.#specs.get(key)
+    if (known !== undefined) return known
+    const spec = new Spec(key, request)
+    this.#specs.set(key, spec)
+    const { queue } = request.target
+    if (queue === null) {
+      this.#filters.add(spec)
+    } else {
+      const siblings = this.#byQueue.get(queue)
+      if (siblings === undefined) this.#byQueue.set(queue, new Set([spec]))
+      else siblings.add(spec)
+    }
+    return spec
+  }
+
+  #drop (spec: Spec): void {
+    spec.cancelTimer()
+    this.#specs.delete(spec.key)
+    this.#ready.delete(spec)
+    this.#filters.delete(spec)
+    const { queue } = spec.target
+    if (queue === null) return
+    const siblings = this.#byQueue.get(queue)
+    siblings?.delete(spec)
+    if (siblings?.size === 0) this.#byQueue.delete(queue)
+  }
+
+  #settle (spec: Spec, intention: Intention, delivery: Delivery | null): boolean {
+    const isSettled = intention.settle(delivery)
+    spec.waiting.delete(intention)
+    if (spec.waiting.size === 0 && !spec.isLooking && spec.lostTokens.length === 0) this.#drop(spec)
+    return isSettled
+  }
+
+  #makeReady (spec: Spec): void {
+    if (spec.isLooking) {
+      spec.isStale = true
+      return
+    }
+    this.#ready.add(spec)
+    if (this.#isScheduled || this.#calls >= CALLS_AT_ONCE) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump (): void {
+    while (this.#calls < CALLS_AT_ONCE && this.#ready.size > 0) {
+      const specs: Spec[] = []
+      for (const spec of this.#ready) {
+        if (specs.length === SPECS_PER_CALL) break
+        this.#ready.delete(spec)
+        spec.cancelTimer()
+        if (spec.waiting.size === 0 && spec.lostTokens.length === 0) {
+          this.#drop(spec)
+          continue
+        }
+        spec.isLooking = true
+        spec.isStale = false
+        specs.push(spec)
+      }
+      if (specs.length === 0) break
+      this.#calls++
+      this.#track(this.#lookAt(specs).then(() => {
+        this.#calls--
+        this.#pump()
+      }))
+    }
+  }
+
+  async #lookAt (specs: Spec[]): Promise<void> {
+    const asked = specs.map(spec => [...spec.waiting].slice(0, REQUESTS_PER_LOOK))
+    // Whoever is here now has been looked for, also beyond those asked for, should the look come back with some unserved.
+    const present = specs.map(spec => [...spec.waiting])
+    try {
+      await this.#recoverLost(specs)
+      const looks = await this.#options.look(specs.map((spec, i) => this.#lookSpec(spec, asked[i] ?? [])))
+      for (const [i, spec] of specs.entries()) {
+        const look = looks[i]
+        if (look !== undefined) this.#serve(spec, asked[i] ?? [], present[i] ?? [], look)
+      }
+    } catch (error) {
+      for (const [i, spec] of specs.entries()) this.#holdBack(spec, asked[i] ?? [], error)
+    }
+    for (const spec of specs) {
+      spec.isLooking = false
+      if (spec.waiting.size === 0 && spec.lostTokens.length === 0) this.#drop(spec)
+      else if (spec.isStale) this.#makeReady(spec)
+    }
+  }
+
+  #lookSpec (spec: Spec, asked: Intention[]): LookSpec {
+    const oldest = asked[0]
+    return {
+      target: spec.target,
+      group: spec.group,
+      subscription: oldest?.request.subscription ?? { mode: 'all' },
+      waitedMs: oldest === undefined ? 0 : this.#now() - oldest.arrivedAt,
+      requests: asked.map(({ request: { batch, partitions, autoAck }, token }) => ({ batch, partitions, autoAck, token }))
+    }
+  }
+
+  #serve (spec: Spec, asked: Intention[], present: Intention[], look: Look): void {
+    let isDrained = false
+    for (const [i, intention] of asked.entries()) {
+      const delivery = look.deliveries[i] ?? null
+      if (delivery === null) {
+        isDrained = true
+      } else if (!this.#settle(spec, intention, delivery)) {
+        // It has gone meanwhile. The messages are the next one's.
+        this.#track(this.#giveBack(spec, delivery))
+      }
+    }
+    if (!isDrained || look.state === 'partial' || look.state === 'seeding') {
+      spec.isStale = true
+      return
+    }
+    for (const intention of present) {
+      if (intention.isOpen && intention.request.waitMs <= 0) this.#settle(spec, intention, null)
+    }
+    if (look.nextMs !== null && spec.waiting.size > 0) {
+      const delayMs = Math.min(Math.max(look.nextMs + 1, LOCKED_RETRY_MS), LONGEST_TIMER_MS)
+      spec.schedule(delayMs, () => { this.#makeReady(spec) })
+    }
+  }
+
+  /** The database is away or refused: nobody gets an error, the existing clients' loops would end on one. */
+  #holdBack (spec: Spec, asked: Intention[], error: unknown): void {
+    if (hasCode(error, 'RGT_OUTCOME_UNKNOWN')) {
+      for (const intention of asked) {
+        if (!intention.request.autoAck) spec.lostTokens.push(intention.token)
+        intention.token = newToken()
+      }
+    }
+    this.#options.log.warn({ err: error, queue: spec.target.queue, group: spec.group }, 'looking for messages failed')
+    if (!this.#isClosed) spec.schedule(AWAY_RETRY_MS, () => { this.#makeReady(spec) })
+  }
+
+  async #recoverLost (specs: Spec[]): Promise<void> {
+    for (const spec of specs) {
+      if (spec.lostTokens.length === 0) continue
+      const tokens = spec.lostTokens
+      await this.#options.recover(spec.group, tokens)
+      spec.lostTokens = spec.lostTokens.slice(tokens.length)
+    }
+  }
+
+  async #giveBack (spec: Spec, delivery: Delivery): Promise<void> {
+    try {
+      await this.#options.release(spec.group, delivery)
+    } catch (error) {
+      this.#options.log.warn({ err: error, queue: delivery.queue, group: spec.group, leaseId: delivery.leaseId },
+        'giving back messages failed; they come back when their lease ends')
+    }
+  }
+
+  #track (work: Promise<void>): void {
+    const tracked = work.finally(() => { this.#background.delete(tracked) })
+    this.#background.add(tracked)
+  }
+}

@@ -1,0 +1,175 @@
+import type { Pool } from '../database/pool.ts'
+import { SEPARATOR, plainArray, textArray } from '../database/literals.ts'
+import { Lane } from '../lanes/lane.ts'
+import { retryWhileAway } from '../lanes/retry.ts'
+import { hashId } from '../log/hash.ts'
+import { parseAddress } from '../log/ids.ts'
+import { gatherUnits, outcomesOf, packAcks } from './ack-units.ts'
+import type { AckOutcome, AckRow, AckUnit, Placed } from './ack-units.ts'
+import type { Deliveries } from './deliveries.ts'
+import type { Acknowledgement, AckResult, Available } from './types.ts'
+
+export interface AckOptions {
+  pool: Pool
+  deliveries: Deliveries
+  onAvailable: (events: Available[]) => void
+}
+
+export const NOT_FOUND = 'Message not found'
+export const NO_LEASE = 'Invalid or expired lease'
+const ERROR_TEXTS: Record<AckOutcome, string | null> = {
+  done: null,
+  again: null,
+  dead: null,
+  lease: NO_LEASE,
+  already: 'Message already acknowledged',
+  unknown_group: 'Message was not delivered to this consumer group'
+}
+
+/** The ack lane: concurrent acknowledgements become one call, and one update per (partition, group). */
+export class Ack {
+  readonly #pool: Pool
+  readonly #deliveries: Deliveries
+  readonly #onAvailable: (events: Available[]) => void
+  readonly lane: Lane<Acknowledgement[], AckResult[]>
+
+  constructor ({ pool, deliveries, onAvailable }: AckOptions) {
+    this.#pool = pool
+    this.#deliveries = deliveries
+    this.#onAvailable = onAvailable
+    this.lane = new Lane({
+      run: async requests => await retryWhileAway(async () => await this.#run(requests)),
+      maxCalls: 4,
+      maxItems: 10_000,
+      maxBytes: 4 * 1024 * 1024,
+      maxWaiting: 20_000,
+      maxWaitingBytes: 64 * 1024 * 1024
+    })
+  }
+
+  /** Acknowledge messages; a result for each, in order. Throws what the lane and the pool throw. */
+  async ack (acks: readonly Acknowledgement[]): Promise<AckResult[]> {
+    if (acks.length === 0) return []
+    const bytes = acks.reduce((sum, ack) => sum + ack.transactionId.length + ack.error.length + 100, 0)
+    return await this.lane.submit([...acks], [], acks.length, bytes)
+  }
+
+  /**
+   * Find where acknowledged messages stand: in what this process has delivered, else in the database.
+   * @returns one entry per acknowledgement, null where there is no such message
+   */
+  async place (acks: readonly Acknowledgement[]): Promise<(Placed | null)[]> {
+    const placed: (Placed | null)[] = []
+    const missing = new Map<string, { partitionId: number, group: string, indexes: number[], ids: string[] }>()
+    for (const [i, ack] of acks.entries()) {
+      placed.push(null)
+      const partitionId = parseAddress(ack.partitionId)?.partition
+      if (partitionId === undefined) continue
+      const idText = JSON.stringify(ack.transactionId)
+      const position = ack.leaseId === null ? null : this.#deliveries.find(ack.leaseId, partitionId, idText)
+      if (position !== null) {
+        placed[i] = { ack, partitionId, position }
+        continue
+      }
+      const key = `${partitionId}\0${ack.group}`
+      let unit = missing.get(key)
+      if (unit === undefined) {
+        unit = { partitionId, group: ack.group, indexes: [], ids: [] }
+        missing.set(key, unit)
+      }
+      unit.indexes.push(i)
+      unit.ids.push(idText)
+    }
+    if (missing.size > 0) await this.#findInDatabase([...missing.values()], acks, placed)
+    return placed
+  }
+
+  async #findInDatabase (units: { partitionId: number, group: string, indexes: number[], ids: string[] }[],
+    acks: readonly Acknowledgement[], placed: (Placed | null)[]): Promise<void> {
+    const order = units.flatMap(unit => unit.indexes.map(index => ({ index, partitionId: unit.partitionId })))
+    const rows = await this.#pool.call<{ ord: number, position: string }>((sql, schema) => sql`
+      select * from ${schema}.find_positions_v1(${plainArray(units.map(unit => unit.partitionId))}::text::bigint[],
+        ${textArray(units.map(unit => unit.group))}::text::text[], ${plainArray(units.map(unit => unit.ids.length))}::text::int[],
+        ${plainArray(order.map(({ index }) => hashId(acks[index]?.transactionId ?? '')))}::text::bigint[],
+        ${units.flatMap(unit => unit.ids).join(SEPARATOR)})`)
+    for (const row of rows) {
+      const found = order[row.ord - 1]
+      const ack = found === undefined ? undefined : acks[found.index]
+      if (found !== undefined && ack !== undefined) {
+        placed[found.index] = { ack, partitionId: found.partitionId, position: Number(row.position) }
+      }
+    }
+  }
+
+  async #run (requests: Acknowledgement[][]): Promise<AckResult[][]> {
+    const acks = requests.flat()
+    const placed = await this.place(acks)
+    const units = gatherUnits(placed.filter(word => word !== null && word.ack.status !== null) as Placed[], ack => ack.leaseId)
+    const rows = units.length === 0 ? [] : await this.#call(units)
+    const results = settleAcks(acks, placed, units, rows)
+    this.afterwards(units, rows)
+    let taken = 0
+    return requests.map(request => {
+      taken += request.length
+      return results.slice(taken - request.length, taken)
+    })
+  }
+
+  /** What follows from acknowledged units: leases to forget, and messages that can be had again. */
+  afterwards (units: readonly AckUnit[], rows: readonly AckRow[]): void {
+    const events: Available[] = []
+    for (const row of rows) {
+      const unit = units[row.unit - 1]
+      if (unit === undefined || row.queue === null) continue
+      if (row.released) for (const lease of unit.leases?.split(',') ?? []) this.#deliveries.forget(lease, unit.partitionId)
+      if (row.available_ms !== null) {
+        events.push({ queue: row.queue, namespace: row.namespace, task: row.task, partition: row.partition, group: unit.group })
+      }
+    }
+    if (events.length > 0) this.#onAvailable(events)
+  }
+
+  async #call (units: AckUnit[]): Promise<AckRow[]> {
+    const a = packAcks(units)
+    return await this.#pool.call<AckRow & Record<string, unknown>>((sql, schema) => sql`
+      select * from ${schema}.ack_v1(${a.partitions}::text::bigint[], ${a.groups}::text::text[], ${a.leases}::text::text[],
+        ${a.ranges}::text::int[], ${a.from}::text::bigint[], ${a.to}::text::bigint[], ${a.others}::text::int[],
+        ${a.positions}::text::bigint[], ${a.kinds}::text::text[], ${a.errors})`)
+  }
+}
+
+/** The result of each acknowledgement, in order. */
+export function settleAcks (acks: readonly Acknowledgement[], placed: readonly (Placed | null)[],
+  units: readonly AckUnit[], rows: readonly AckRow[]): AckResult[] {
+  const outcomes = new Map<Placed, { outcome: AckOutcome, row: AckRow }>()
+  const byPlace = new Map<string, { outcome: AckOutcome, row: AckRow }>()
+  for (const row of rows) {
+    const unit = units[row.unit - 1]
+    if (unit === undefined) continue
+    for (const [position, outcome] of outcomesOf(unit, row)) {
+      const word = unit.words.get(position)
+      if (word !== undefined) outcomes.set(word, { outcome, row })
+      byPlace.set(`${unit.partitionId}\0${unit.group}\0${position}`, { outcome, row })
+    }
+  }
+  return acks.map((ack, i) => {
+    const word = placed[i] ?? null
+    // A second word about the same message shares the first one's result.
+    const settled = word === null ? undefined : outcomes.get(word) ?? byPlace.get(`${word.partitionId}\0${ack.group}\0${word.position}`)
+    if (word === null) return resultOf(ack, null, NOT_FOUND, null)
+    if (settled === undefined || ack.status === null) return resultOf(ack, null, null, null)
+    return resultOf(ack, settled.outcome, ERROR_TEXTS[settled.outcome], settled.row)
+  })
+}
+
+function resultOf (ack: Acknowledgement, outcome: AckOutcome | null, error: string | null, row: AckRow | null): AckResult {
+  return {
+    transactionId: ack.transactionId,
+    success: outcome === 'done' || outcome === 'again' || outcome === 'dead',
+    error,
+    queue: row?.queue ?? null,
+    partition: row?.partition ?? null,
+    leaseReleased: row === null || !row.known ? null : row.released,
+    dlq: outcome === 'dead'
+  }
+}

@@ -1,0 +1,60 @@
+import { LRUCache } from 'lru-cache'
+import { transactionIdOf } from '../log/line.ts'
+import type { Delivery, Run } from '../poll/types.ts'
+
+interface Remembered { runs: Run[], positions: Map<string, number> | null }
+
+/**
+ * What this process has delivered and not seen acknowledged: where the messages of a lease stand, so that an
+ * acknowledgement by transaction id needs no look-up. Bounded; what is not here is asked of the database.
+ */
+export class Deliveries {
+  readonly #cache: LRUCache<string, Remembered>
+
+  constructor (budgetBytes: number) {
+    this.#cache = new LRUCache({
+      maxSize: budgetBytes,
+      sizeCalculation: ({ runs }) => runs.reduce((sum, run) => sum + run.body.length, 256)
+    })
+  }
+
+  /** Keep a delivery until its lease is released. */
+  remember ({ leaseId, runs }: Delivery): void {
+    if (leaseId === null) return
+    const byPartition = new Map<number, Run[]>()
+    for (const run of runs) {
+      const known = byPartition.get(run.partitionId)
+      if (known === undefined) byPartition.set(run.partitionId, [run])
+      else known.push(run)
+    }
+    for (const [partitionId, own] of byPartition) this.#cache.set(keyOf(leaseId, partitionId), { runs: own, positions: null })
+  }
+
+  /** The position of a message of a lease by its transaction id (as JSON text), or null when it is not known here. */
+  find (leaseId: string, partitionId: number, idText: string): number | null {
+    const delivery = this.#cache.get(keyOf(leaseId, partitionId))
+    if (delivery === undefined) return null
+    delivery.positions ??= indexOf(delivery.runs)
+    return delivery.positions.get(idText) ?? null
+  }
+
+  forget (leaseId: string, partitionId: number): void {
+    this.#cache.delete(keyOf(leaseId, partitionId))
+  }
+}
+
+function keyOf (leaseId: string, partitionId: number): string {
+  return `${leaseId}:${partitionId}`
+}
+
+function indexOf (runs: Run[]): Map<string, number> {
+  const positions = new Map<string, number>()
+  for (const run of runs) {
+    for (const [i, line] of run.body.split('\n').entries()) {
+      const idText = transactionIdOf(line)
+      // An id may come again once its deduplication window has passed; the first is the one to acknowledge first.
+      if (!positions.has(idText)) positions.set(idText, run.first + i)
+    }
+  }
+  return positions
+}

@@ -1,0 +1,189 @@
+import { Pool } from '../database/pool.ts'
+import type { ConnectionOptions } from '../database/connection.ts'
+import { Notifier } from '../notify/notifier.ts'
+import { shortName } from '../notify/wake-codec.ts'
+import type { Hint } from '../notify/wake-codec.ts'
+import { PollRegistry } from '../poll/registry.ts'
+import type { Spec } from '../poll/spec.ts'
+import type { Delivery, PopRequest } from '../poll/types.ts'
+import { Ack } from './ack.ts'
+import { configureQueue, deleteQueue } from './configure.ts'
+import type { QueueConfiguration, ConfiguredQueue } from './configure.ts'
+import { Deliveries } from './deliveries.ts'
+import { extendLease } from './lease.ts'
+import type { ExtendedLease } from './lease.ts'
+import { PartitionDirectory } from './partition-directory.ts'
+import { lookForMessages, recoverClaims, releaseDelivery } from './pop.ts'
+import { Push } from './push.ts'
+import { Transaction } from './transaction.ts'
+import type { TransactionInput, TransactionResult } from './transaction.ts'
+import type { Acknowledgement, AckResult, Available, Log, NewMessage, PushResult } from './types.ts'
+
+export interface EngineOptions {
+  pool: Pool
+  connection: ConnectionOptions
+  /** Look for parked pops this often in case a wake-up was lost; 0: never. */
+  safetyNetMs: number
+  /** Memory for deduplication windows and for remembered deliveries, in bytes. */
+  dedupBytes: number
+  deliveryBytes: number
+  log: Log
+}
+
+/**
+ * The queue engine: push, pop, acknowledge, transact. Plain TypeScript over one pool; routes and embedding code call it.
+ */
+export class Engine {
+  readonly #pool: Pool
+  readonly #directory: PartitionDirectory
+  readonly #deliveries: Deliveries
+  readonly #registry: PollRegistry
+  readonly #notifier: Notifier
+  readonly #push: Push
+  readonly #ack: Ack
+  readonly #transaction: Transaction
+  readonly #log: Log
+
+  constructor (options: EngineOptions) {
+    const { pool, log } = options
+    this.#pool = pool
+    this.#log = log
+    this.#directory = new PartitionDirectory(pool, options.dedupBytes)
+    this.#deliveries = new Deliveries(options.deliveryBytes)
+    this.#registry = new PollRegistry({
+      look: async specs => await lookForMessages(pool, specs),
+      release: async (group, delivery) => { await this.#release(group, delivery) },
+      recover: async (group, tokens) => { await recoverClaims(pool, group, tokens) },
+      safetyNetMs: options.safetyNetMs,
+      log
+    })
+    this.#notifier = new Notifier({
+      connection: options.connection,
+      onHint: hint => { this.#hear(hint) },
+      onResync: () => {
+        this.#directory.clear()
+        this.#registry.wakeAll()
+      },
+      log
+    })
+    const onAvailable = (events: Available[]): void => { this.#announce(events) }
+    this.#push = new Push({ pool, directory: this.#directory, onAvailable })
+    this.#ack = new Ack({ pool, deliveries: this.#deliveries, onAvailable })
+    this.#transaction = new Transaction({ pool, directory: this.#directory, ack: this.#ack, onAvailable })
+  }
+
+  start (): void {
+    this.#notifier.start()
+  }
+
+  /** Numbers of what waits here, for health and metrics. */
+  get load (): { parkedPops: number, pushesWaiting: number, acksWaiting: number, transactionsWaiting: number, dedupBytes: number } {
+    return {
+      parkedPops: this.#registry.size.intentions,
+      pushesWaiting: this.#push.lane.load.waiting,
+      acksWaiting: this.#ack.lane.load.waiting,
+      transactionsWaiting: this.#transaction.lane.load.waiting,
+      dedupBytes: this.#directory.windowBytes
+    }
+  }
+
+  /** Store messages; see Push.push. */
+  async push (messages: readonly NewMessage[], producerSub: string | null = null): Promise<PushResult[]> {
+    return await this.#push.push(messages, producerSub)
+  }
+
+  /** Take messages, waiting for them if asked to; null when there are none. Never rejects. */
+  async pop (request: PopRequest, signal?: AbortSignal): Promise<Delivery | null> {
+    const delivery = await this.#registry.pop(request, signal)
+    if (delivery !== null) this.#deliveries.remember(delivery)
+    return delivery
+  }
+
+  /** Give back a delivery that did not reach its consumer. Never rejects: at worst the lease runs out. */
+  async giveBack (group: string, delivery: Delivery): Promise<void> {
+    try {
+      await this.#release(group, delivery)
+    } catch (error) {
+      this.#log.warn({ err: error, queue: delivery.queue, leaseId: delivery.leaseId }, 'giving back messages failed; they come back when their lease ends')
+    }
+  }
+
+  /** Acknowledge messages; see Ack.ack. */
+  async ack (acks: readonly Acknowledgement[]): Promise<AckResult[]> {
+    return await this.#ack.ack(acks)
+  }
+
+  /** Acknowledge and push as one database transaction; see Transaction.commit. */
+  async transact (input: TransactionInput): Promise<TransactionResult> {
+    return await this.#transaction.commit(input)
+  }
+
+  /** Extend a lease by its id. */
+  async extend (leaseId: string, seconds: number): Promise<ExtendedLease> {
+    return await extendLease(this.#pool, leaseId, seconds)
+  }
+
+  /** Create a queue or replace its configuration. */
+  async configure (configuration: QueueConfiguration): Promise<ConfiguredQueue> {
+    const configured = await configureQueue(this.#pool, configuration)
+    this.#changed(configuration.queue)
+    return configured
+  }
+
+  /** Delete a queue with everything in it; whether there was one. */
+  async deleteQueue (queue: string): Promise<boolean> {
+    const existed = await deleteQueue(this.#pool, queue)
+    this.#changed(queue)
+    return existed
+  }
+
+  /** Answer every parked pop; they hold up a graceful shutdown otherwise. Further pops are answered empty at once. */
+  async stopPolling (): Promise<void> {
+    await this.#registry.close()
+  }
+
+  /** Finish what was taken and let go of everything but the pool. */
+  async close (): Promise<void> {
+    await this.#registry.close()
+    await Promise.all([this.#push.lane.close(), this.#ack.lane.close(), this.#transaction.lane.close()])
+    await this.#notifier.close()
+  }
+
+  async #release (group: string, delivery: Delivery): Promise<void> {
+    await releaseDelivery(this.#pool, delivery)
+    this.#announce([...new Set(delivery.runs.map(run => run.partition))].map(partition =>
+      ({ queue: delivery.queue, namespace: delivery.namespace, task: delivery.task, partition, group })))
+  }
+
+  #announce (events: Available[]): void {
+    if (events.length === 0) return
+    this.#registry.wake(events)
+    this.#notifier.available(events)
+  }
+
+  #changed (queue: string): void {
+    this.#directory.forgetQueue(queue)
+    this.#registry.wakeWhere(spec => spec.target.queue === queue || spec.target.queue === null)
+    this.#notifier.changed(queue)
+  }
+
+  #hear (hint: Hint): void {
+    if (hint.kind === 'all') this.#registry.wakeAll()
+    else if (hint.kind === 'available') this.#registry.wakeWhere(spec => isMeant(spec, hint))
+    else {
+      this.#directory.forgetWhere(queue => shortName(queue) === hint.queue)
+      this.#registry.wakeWhere(spec => spec.target.queue === null || shortName(spec.target.queue) === hint.queue)
+    }
+  }
+}
+
+/** Whether a hint's hashed names can mean what a spec waits for. */
+function isMeant ({ target, group }: Spec, hint: Extract<Hint, { kind: 'available' }>): boolean {
+  if (hint.group !== '' && hint.group !== shortName(group)) return false
+  if (target.queue === null) {
+    return (target.namespace === null || shortName(target.namespace) === hint.namespace) &&
+      (target.task === null || shortName(target.task) === hint.task)
+  }
+  return shortName(target.queue) === hint.queue &&
+    (target.partition === null || hint.partition === '' || shortName(target.partition) === hint.partition)
+}

@@ -1,0 +1,190 @@
+import { LRUCache } from 'lru-cache'
+import type { Pool } from '../database/pool.ts'
+import { plainArray, textArray } from '../database/literals.ts'
+import { DedupWindow, parseSegmentHashes } from '../log/dedup-window.ts'
+
+/** A partition this process has pushed to. */
+export interface PartitionEntry {
+  readonly key: string
+  readonly id: number
+  readonly queue: string
+  readonly partition: string
+  readonly namespace: string
+  readonly task: string
+  readonly windowSeconds: number
+  /** Null: not loaded, or too large for memory (`isLarge`): then the database checks. */
+  window: DedupWindow | null
+  isLarge: boolean
+}
+
+interface EnsureRow {
+  queue: string
+  namespace: string
+  task: string
+  dedup_window_seconds: number
+  partition_id: string
+  partition: string
+}
+
+const MOST_ENTRIES = 200_000
+// A slot is two doubles; a partition may take this share of the budget before the database checks it instead.
+const SLOT_BYTES = 16
+const LARGEST_SHARE = 0.5
+
+/** Names a partition within a process. NUL cannot stand in a name. */
+export function partitionKey (queue: string, partition: string): string {
+  return `${queue}\0${partition}`
+}
+
+/**
+ * The partitions this process knows: their ids and their deduplication windows, within a memory budget. A cache: what
+ * is not here is asked of the database, and a partition that turns out to be gone is forgotten.
+ */
+export class PartitionDirectory {
+  readonly #pool: Pool
+  readonly #budgetSlots: number
+  readonly #entries: LRUCache<string, PartitionEntry>
+  #slots = 0
+
+  constructor (pool: Pool, budgetBytes: number) {
+    this.#pool = pool
+    this.#budgetSlots = Math.floor(budgetBytes / SLOT_BYTES)
+    this.#entries = new LRUCache({
+      max: MOST_ENTRIES,
+      dispose: entry => {
+        this.#slots -= entry.window?.capacity ?? 0
+        entry.window = null
+      }
+    })
+  }
+
+  /** Memory held by the windows, in bytes. */
+  get windowBytes (): number {
+    return this.#slots * SLOT_BYTES
+  }
+
+  /** The entries of partitions by key; those that do not exist yet are made, with their queues. */
+  async resolve (wanted: Iterable<{ key: string, queue: string, partition: string }>): Promise<Map<string, PartitionEntry>> {
+    const entries = new Map<string, PartitionEntry>()
+    const queues: string[] = []
+    const partitions: string[] = []
+    for (const { key, queue, partition } of wanted) {
+      const entry = this.#entries.get(key)
+      if (entry !== undefined) {
+        entries.set(key, entry)
+      } else {
+        queues.push(queue)
+        partitions.push(partition)
+      }
+    }
+    if (queues.length > 0) {
+      const rows = await this.#pool.call<EnsureRow>((sql, schema) => sql<EnsureRow[]>`
+        select * from ${schema}.ensure_partitions_v1(${textArray(queues)}::text::text[], ${textArray(partitions)}::text::text[])`)
+      for (const row of rows) {
+        const entry = entryOf(row)
+        this.#entries.set(entry.key, entry)
+        entries.set(entry.key, entry)
+      }
+    }
+    return entries
+  }
+
+  /** Make sure that the windows of these partitions are in memory, or marked as too large for it. */
+  async loadWindows (entries: Iterable<PartitionEntry>): Promise<void> {
+    const missing = [...entries].filter(entry => entry.window === null && !entry.isLarge && entry.windowSeconds > 0)
+    if (missing.length === 0) return
+    const rows = await this.#pool.call<{ idx: number, head: string, tx: string | null, now_ms: number }>((sql, schema) => sql`
+      select * from ${schema}.dedup_window_v1(${plainArray(missing.map(entry => entry.id))}::text::bigint[],
+        ${plainArray(missing.map(entry => entry.windowSeconds))}::text::int[], ${this.#largest()}::int)`)
+    for (const row of rows) {
+      const entry = missing[row.idx - 1]
+      if (entry === undefined || entry.window !== null) continue
+      if (row.tx === null) {
+        entry.isLarge = true
+        continue
+      }
+      entry.window = new DedupWindow(entry.windowSeconds * 1000, Number(row.head), row.now_ms)
+      this.#slots += entry.window.capacity
+      for (const segment of parseSegmentHashes(row.tx)) this.#add(entry, segment.hashes, segment.first, row.now_ms)
+    }
+    this.#shrink()
+  }
+
+  /** Take in what a push has learnt: segments of others up to its base, then its own. */
+  learn (entry: PartitionEntry, foreign: string | null, base: number, hashes: number[], createdAtMs: number): void {
+    if (entry.window === null) return
+    for (const segment of parseSegmentHashes(foreign ?? '')) this.#add(entry, segment.hashes, segment.first, createdAtMs)
+    if (hashes.length > 0) this.#add(entry, hashes, base + 1, createdAtMs)
+    if (entry.window === null) return
+    entry.window.known = Math.max(entry.window.known, base + hashes.length)
+    this.#shrink()
+  }
+
+  /** The entry of a partition if this process knows it. */
+  peek (key: string): PartitionEntry | undefined {
+    return this.#entries.peek(key)
+  }
+
+  /** Forget a partition that is gone. */
+  forget (key: string): void {
+    this.#entries.delete(key)
+  }
+
+  /** Forget all of a queue: it was deleted or configured anew. */
+  forgetQueue (queue: string): void {
+    this.forgetWhere(name => name === queue)
+  }
+
+  /** Forget all queues with such a name. */
+  forgetWhere (predicate: (queue: string) => boolean): void {
+    for (const [key, entry] of this.#entries.entries()) {
+      if (predicate(entry.queue)) this.#entries.delete(key)
+    }
+  }
+
+  /** Forget everything, when changes by others may have been missed. */
+  clear (): void {
+    this.#entries.clear()
+  }
+
+  #largest (): number {
+    return Math.floor(this.#budgetSlots * LARGEST_SHARE)
+  }
+
+  #add (entry: PartitionEntry, hashes: number[], first: number, createdAtMs: number): void {
+    if (entry.window === null) return
+    const before = entry.window.capacity
+    entry.window.add(hashes, first, createdAtMs)
+    this.#slots += entry.window.capacity - before
+    if (entry.window.capacity > this.#largest()) {
+      this.#slots -= entry.window.capacity
+      entry.window = null
+      entry.isLarge = true
+    }
+  }
+
+  /** Past the budget the windows of the partitions that were not used for longest go; they are loaded again on use. */
+  #shrink (): void {
+    if (this.#slots <= this.#budgetSlots) return
+    for (const entry of this.#entries.rvalues()) {
+      if (entry === undefined || entry.window === null) continue
+      this.#slots -= entry.window.capacity
+      entry.window = null
+      if (this.#slots <= this.#budgetSlots) return
+    }
+  }
+}
+
+function entryOf (row: EnsureRow): PartitionEntry {
+  return {
+    key: partitionKey(row.queue, row.partition),
+    id: Number(row.partition_id),
+    queue: row.queue,
+    partition: row.partition,
+    namespace: row.namespace,
+    task: row.task,
+    windowSeconds: row.dedup_window_seconds,
+    window: null,
+    isLarge: false
+  }
+}

@@ -1,0 +1,74 @@
+import { SEPARATOR, plainArray } from '../database/literals.ts'
+import type { Outgoing } from './outgoing.ts'
+import type { PartitionEntry } from './partition-directory.ts'
+
+/** What push_v1 says about one partition. */
+export interface PushRow {
+  idx: number
+  outcome: 'ok' | 'conflict' | 'gone'
+  base: string
+  at_ms: number
+  foreign_tx: string | null
+}
+
+/** One partition of a push call: what goes into it, and up to where the caller has checked for duplicates. */
+export interface PushPart { entry: PartitionEntry, messages: Outgoing[], checkedTo: number | null }
+
+/** The arguments of push_v1, as texts to be cast. */
+export interface PushArguments {
+  partitions: string
+  known: string
+  windows: string
+  segments: string
+  counts: string
+  tx: string
+  bodies: string
+}
+
+// Segments are capped so that cutting one message out of one stays cheap, and a compressed body fits its page.
+// 16 to 1000 messages were measured; see docs/architecture.md.
+const SEGMENT_MESSAGES = 250
+const SEGMENT_CHARACTERS = 64 * 1024
+const CHECK_IN_DATABASE = -1
+const CHECK_NOTHING = -2
+
+/** Pack messages into segments and those into arguments. `parts` must be in ascending order of partition id. */
+export function packPush (parts: readonly PushPart[]): PushArguments {
+  const counts: number[] = []
+  const segments: number[] = []
+  const bodies: string[] = []
+  const tx: number[] = []
+  for (const { messages } of parts) {
+    const before = counts.length
+    let lines: string[] = []
+    let size = 0
+    for (const { line, hash } of messages) {
+      if (lines.length > 0 && (lines.length >= SEGMENT_MESSAGES || size + line.length > SEGMENT_CHARACTERS)) {
+        counts.push(lines.length)
+        bodies.push(lines.join('\n'))
+        lines = []
+        size = 0
+      }
+      lines.push(line)
+      size += line.length
+      tx.push(hash)
+    }
+    counts.push(lines.length)
+    bodies.push(lines.join('\n'))
+    segments.push(counts.length - before)
+  }
+  return {
+    partitions: plainArray(parts.map(part => part.entry.id)),
+    known: plainArray(parts.map(knownOf)),
+    windows: plainArray(parts.map(part => part.entry.windowSeconds)),
+    segments: plainArray(segments),
+    counts: plainArray(counts),
+    tx: plainArray(tx),
+    bodies: bodies.join(SEPARATOR)
+  }
+}
+
+function knownOf ({ entry, checkedTo }: PushPart): number {
+  if (entry.windowSeconds === 0) return CHECK_NOTHING
+  return entry.window?.known ?? checkedTo ?? CHECK_IN_DATABASE
+}

@@ -1,0 +1,75 @@
+import type { Pool } from '../database/pool.ts'
+import { Lane } from '../lanes/lane.ts'
+import { retryWhileAway } from '../lanes/retry.ts'
+import { RegentError } from '../errors.ts'
+import { Appender } from './append.ts'
+import { prepare } from './outgoing.ts'
+import type { Outgoing } from './outgoing.ts'
+import { partitionKey } from './partition-directory.ts'
+import type { PartitionDirectory } from './partition-directory.ts'
+import type { Available, NewMessage, PushResult } from './types.ts'
+
+export interface PushOptions {
+  pool: Pool
+  directory: PartitionDirectory
+  onAvailable: (events: Available[]) => void
+}
+
+/** The push lane: concurrent pushes become one call, and one segment per partition. */
+export class Push {
+  readonly #appender: Appender
+  readonly #directory: PartitionDirectory
+  readonly #onAvailable: (events: Available[]) => void
+  readonly lane: Lane<Outgoing[], PushResult[]>
+
+  constructor ({ pool, directory, onAvailable }: PushOptions) {
+    this.#appender = new Appender(pool, directory)
+    this.#directory = directory
+    this.#onAvailable = onAvailable
+    this.lane = new Lane({
+      run: async requests => await this.#run(requests),
+      maxCalls: 4,
+      maxItems: 5000,
+      maxBytes: 4 * 1024 * 1024,
+      maxWaiting: 20_000,
+      maxWaitingBytes: 256 * 1024 * 1024
+    })
+  }
+
+  /**
+   * Store messages; resolves once they are committed, with a result per message in order.
+   * @param producerSub verified identity of the producer, or null
+   * @throws RegentError of the database being away, slow, unknown in its outcome, or of overload
+   */
+  async push (messages: readonly NewMessage[], producerSub: string | null): Promise<PushResult[]> {
+    if (messages.length === 0) return []
+    const outgoing = prepare(messages, producerSub)
+    const keys = new Set(messages.map(({ queue, partition }) => partitionKey(queue, partition)))
+    const bytes = outgoing.reduce((sum, { line }) => sum + line.length, 0)
+    return await this.lane.submit(outgoing, [...keys], messages.length, bytes)
+  }
+
+  async #run (requests: Outgoing[][]): Promise<PushResult[][]> {
+    await retryWhileAway(async () => { await this.#appender.append(requests.flat()) })
+    this.#onAvailable(availableAfter(this.#directory, requests.flat()))
+    return requests.map(request => request.map(resultOf))
+  }
+}
+
+/** What became available through these messages: each partition once. */
+export function availableAfter (directory: PartitionDirectory, messages: readonly Outgoing[]): Available[] {
+  const stored = messages.filter(outgoing => outgoing.result?.status === 'queued')
+  const entries = new Map(stored.map(({ message: { queue, partition } }) => [partitionKey(queue, partition), { queue, partition }]))
+  const events: Available[] = []
+  for (const [key, { queue, partition }] of entries) {
+    const entry = directory.peek(key)
+    events.push({ queue, partition, group: null, namespace: entry?.namespace ?? '', task: entry?.task ?? '' })
+  }
+  return events
+}
+
+/** The result of a message that has been appended. */
+export function resultOf (outgoing: Outgoing): PushResult {
+  if (outgoing.result === null) throw new RegentError('RGT_INTERNAL')
+  return outgoing.result
+}

@@ -1,0 +1,64 @@
+/** What a consumer is identified by when it names no group: all such consumers share one cursor per partition. */
+export const QUEUE_MODE = '__QUEUE_MODE__'
+
+/** One message to push. The payload is JSON text on a single line, as it will be delivered. */
+export interface NewMessage {
+  queue: string
+  partition: string
+  payload: string
+  /** Null: one is made, and repeated attempts of the client cannot be recognised. */
+  transactionId: string | null
+  traceId: string | null
+}
+
+export interface PushResult {
+  status: 'queued' | 'duplicate'
+  queue: string
+  transactionId: string
+  traceId: string | null
+  /** Partition number and position of the message, or of the first one with this transaction id. */
+  partitionId: number
+  position: number
+}
+
+/** Messages of one partition became available: to a group, or (null) to every group. Null partition: several. */
+export interface Available {
+  queue: string
+  namespace: string
+  task: string
+  partition: string | null
+  group: string | null
+}
+
+export type AckStatus = 'completed' | 'failed' | 'retry' | 'dlq'
+
+/** What a consumer says about one delivered message. */
+export interface Acknowledgement {
+  transactionId: string
+  /** As on the wire; anything that is not one of our partition ids is a message not found. */
+  partitionId: string
+  group: string
+  /** Null when the client's word for it is none we know. */
+  status: AckStatus | null
+  leaseId: string | null
+  error: string
+}
+
+export interface AckResult {
+  transactionId: string
+  success: boolean
+  error: string | null
+  queue: string | null
+  partition: string | null
+  /** Null when the group has nothing to do with the partition. */
+  leaseReleased: boolean | null
+  dlq: boolean
+}
+
+/** Receives what the engine has to say while it runs; pino and console both fit. */
+export interface Log {
+  debug (fields: object, message: string): void
+  info (fields: object, message: string): void
+  warn (fields: object, message: string): void
+  error (fields: object, message: string): void
+}
