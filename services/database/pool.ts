@@ -14,7 +14,7 @@ export interface PoolOptions extends ConnectionOptions {
 }
 
 /** Builds one statement. `sql` is the driver's tag; `schema` the quoted schema to qualify names with. */
-export type Statement<T extends Row> = (sql: Sql, schema: ReturnType<Sql>) => PendingQuery<T[]>
+export type Statement<T extends Row> = (sql: Sql, schema: ReturnType<typeof identifier>) => PendingQuery<T[]>
 
 const CONFLICT_TRIES = 8
 // Waiters beyond this are shed at once: they would only time out later.
@@ -116,7 +116,7 @@ export class Pool {
       }, Math.max(timeoutMs, 0))
     })
     try {
-      return await Promise.race([statement(sql, sql(this.schema) as unknown as ReturnType<Sql>), deadline])
+      return await Promise.race([statement(sql, identifier(sql, this.schema)), deadline])
     } finally {
       clearTimeout(timer)
     }
@@ -136,4 +136,9 @@ export class Pool {
   #connect (): Sql {
     return postgres({ ...poolSettings(this.#options), max: this.#options.poolSize })
   }
+}
+
+/** A name as the driver quotes it into a statement. */
+function identifier (sql: Sql, name: string) {
+  return sql(name)
 }

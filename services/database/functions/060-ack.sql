@@ -163,7 +163,8 @@ $$;
 
 -- Positions of messages by transaction id, for acknowledgements of deliveries this process does not remember.
 --   p_counts per unit: how many ids follow; p_hashes: their hashes; p_ids: as JSON text, joined by U+001E
--- The messages the group has not committed are looked at first, the older ones only for what is still missing.
+-- Looked for in what is leased, then in what lies ahead, then in what was committed, each only for what is still missing:
+-- the first is where nearly all are, whatever the backlog.
 create or replace function regent.find_positions_v1(p_partitions bigint[], p_groups text[], p_counts int[], p_hashes bigint[], p_ids text)
 returns table (ord int, "position" bigint)
 language plpgsql set enable_seqscan = off as $$
@@ -171,44 +172,45 @@ language plpgsql set enable_seqscan = off as $$
 declare
   v_ids text[] := string_to_array(p_ids, U&'\001E');
   v_at int := 1;
+  v_hashes bigint[];
+  v_head bigint;
   v_committed bigint;
-  v_start bigint;
+  v_lease_to bigint;
+  v_lo bigint;
+  v_hi bigint;
   v_found int[];
 begin
   for i in 1 .. cardinality(p_partitions) loop
-    v_committed := coalesce((
-      select c.committed from regent.partitions p
-        join regent.groups g on g.queue_id = p.queue_id and g.name = p_groups[i]
-        join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
-        where p.id = p_partitions[i]), 0);
-    v_start := coalesce((
-      select s.first from regent.segments s where s.partition_id = p_partitions[i] and s.first <= v_committed + 1
-        order by s.first desc limit 1), 0);
+    v_hashes := p_hashes[v_at : v_at + p_counts[i] - 1];
     v_found := '{}';
-    for ord, "position" in
-      select n.ord, min(s.first + t.ord - 1)
-        from regent.segments s
-        cross join unnest(s.tx) with ordinality as t(hash, ord)
-        join unnest(p_hashes[v_at : v_at + p_counts[i] - 1]) with ordinality as n(hash, ord) on n.hash = t.hash
-        where s.partition_id = p_partitions[i] and s.first >= v_start and s.first + t.ord - 1 > v_committed
-          and starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
-        group by n.ord
-    loop
-      v_found := v_found || ord;
-      ord := v_at + ord - 1;
-      return next;
-    end loop;
-    if cardinality(v_found) < p_counts[i] then
-      return query
-        select (v_at + n.ord - 1)::int, max(s.first + t.ord - 1)
+    select p.head, coalesce(c.committed, 0), greatest(c.lease_to, c.committed, 0) into v_head, v_committed, v_lease_to
+      from regent.partitions p
+      left join regent.groups g on g.queue_id = p.queue_id and g.name = p_groups[i]
+      left join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
+      where p.id = p_partitions[i];
+    for stretch in 1 .. 3 loop
+      exit when v_head is null or cardinality(v_found) = p_counts[i];
+      v_lo := case stretch when 1 then v_committed + 1 when 2 then v_lease_to + 1 else 1 end;
+      v_hi := case stretch when 1 then v_lease_to when 2 then v_head else v_committed end;
+      continue when v_hi < v_lo;
+      for ord, "position" in
+        -- An id may come again after its window: of those waiting the first, of those done the last.
+        select n.ord, case stretch when 3 then max(s.first + t.ord - 1) else min(s.first + t.ord - 1) end
           from regent.segments s
           cross join unnest(s.tx) with ordinality as t(hash, ord)
-          join unnest(p_hashes[v_at : v_at + p_counts[i] - 1]) with ordinality as n(hash, ord) on n.hash = t.hash
-          where s.partition_id = p_partitions[i] and s.first <= v_committed and s.first + t.ord - 1 <= v_committed
-            and n.ord <> all(v_found)
+          join unnest(v_hashes) with ordinality as n(hash, ord) on n.hash = t.hash
+          where s.partition_id = p_partitions[i]
+            and s.first >= coalesce((select b.first from regent.segments b where b.partition_id = p_partitions[i] and b.first <= v_lo
+                                       order by b.first desc limit 1), v_lo)
+            and s.first <= v_hi and s.first + t.ord - 1 between v_lo and v_hi and n.ord <> all(v_found)
             and starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
-          group by n.ord;
-    end if;
+          group by n.ord
+      loop
+        v_found := v_found || ord;
+        ord := v_at + ord - 1;
+        return next;
+      end loop;
+    end loop;
     v_at := v_at + p_counts[i];
   end loop;
 end
