@@ -15,6 +15,7 @@ import { pushRoutes } from './routes/push.ts'
 import { queueRoutes } from './routes/queues.ts'
 import { transactionRoutes } from './routes/transaction.ts'
 import type { ConnectionOptions } from './services/database/connection.ts'
+import { RegentError } from './services/errors.ts'
 import { readRegentOptions } from './services/options.ts'
 import type { RegentOptions } from './services/options.ts'
 import type { Engine } from './services/queue/engine.ts'
@@ -28,6 +29,8 @@ declare module 'fastify' {
 }
 
 const LONGEST_NAME = 255
+// What @fastify/cors leaves on the requests of an application that uses it.
+const CORS_MARK = 'corsPreflightEnabled'
 
 /**
  * The service as one Fastify plugin. The host gets one decorator; routes, parsers, error handler and hooks live in an
@@ -35,9 +38,23 @@ const LONGEST_NAME = 255
  */
 async function regent (host: FastifyInstance, given: Partial<RegentOptions>): Promise<void> {
   const options = readRegentOptions(given)
+  if (host.hasDecorator(options.decorator)) {
+    throw new RegentError('RGT_OPTIONS_INVALID', { detail: `decorator: the application already has one called ${options.decorator}` })
+  }
   let engine: Engine | null = null
-  host.decorate(options.decorator, new EmbeddedQueue(() => engine, options))
+  let isClosing = false
+  host.decorate(options.decorator, new EmbeddedQueue({
+    engine: () => engine,
+    isClosing: () => isClosing,
+    maxBatchSize: options.maxBatchSize
+  }))
   await host.register(async app => {
+    app.addHook('preClose', async () => { isClosing = true })
+    // Fastify says so only to requests that arrive later; a connection kept alive by an earlier one would hold up the close.
+    app.addHook('onSend', (_request, reply, payload, done) => {
+      if (isClosing) reply.header('connection', 'close')
+      done(null, payload)
+    })
     await service(app, options)
     engine = app.queue
   }, { prefix: options.prefix })
@@ -51,8 +68,8 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(errors, { maxBodyBytes: options.maxBodyBytes })
   await app.register(rawJson)
   await app.register(pressure, { maxEventLoopDelayMs: options.maxEventLoopDelayMs })
-  // Browsers' dashboards call from anywhere; no credentials are ever involved.
-  await app.register(cors, { origin: '*', methods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'], allowedHeaders: ['Content-Type', 'Authorization'], maxAge: 86_400, strictPreflight: false })
+  // Browsers' dashboards call from anywhere; no credentials are ever involved. A host that has rules of its own keeps them.
+  if (!app.hasRequestDecorator(CORS_MARK)) await app.register(cors, { origin: '*', methods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'], allowedHeaders: ['Content-Type', 'Authorization'], maxAge: 86_400, strictPreflight: false })
   await app.register(schema, { connection })
   await app.register(postgres, { connection, poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
   await app.register(queue, { connection, ...options })

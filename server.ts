@@ -1,19 +1,26 @@
 #!/usr/bin/env node
-import type { AddressInfo } from 'node:net'
-import Fastify from 'fastify'
+import type { Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import Fastify, { LogController } from 'fastify'
 import type { FastifyInstance } from 'fastify'
-import { codeOf } from './services/database/faults.ts'
+import closeWithGrace from 'close-with-grace'
+import { codeOf, faultOf } from './services/database/faults.ts'
 import { optionsHelp, readEnvironment } from './services/options.ts'
-import type { ServerOptions } from './services/options.ts'
+import type { RegentOptions, ServerOptions } from './services/options.ts'
 import { startEmbeddedPostgres } from './services/embedded-postgres/start.ts'
 import type { EmbeddedPostgres } from './services/embedded-postgres/start.ts'
 import regent from './app.ts'
-import closeWithGrace from 'close-with-grace'
 
 // Names have up to 255 characters, each up to 12 when percent-encoded.
 const MAX_PARAM_LENGTH = 4096
 // A client that sends its head or body slower than this is let go.
 const REQUEST_TIMEOUT_MS = 60_000
+// ^C reaches a process twice when npm runs it: from the terminal and from npm. What comes later is meant.
+const SAME_SIGNAL_MS = 1000
+// Requests that were on their way when the server stopped listening have been read by then.
+const UNUSED_GRACE_MS = 500
+// The part of the shutdown's time that clients get to finish; the rest is for the database.
+const CLIENTS_SHARE = 0.7
 
 /** `npm start`: options, the embedded database when none is configured, the plugin, signals, exit codes. */
 async function main (): Promise<void> {
@@ -23,58 +30,173 @@ async function main (): Promise<void> {
   }
   const { server, regent: options } = readEnvironment(process.env)
   const app = createApp(server)
+  const dropConnections = followConnections(app.server, server.shutdownTimeoutMs * CLIENTS_SHARE)
   const usesOwn = options.databaseUrl !== undefined || options.databaseHost !== undefined
-  const embedded = usesOwn ? null : await startEmbeddedPostgres({ dataDir: server.dataDir, log: app.log })
-  let stopDatabase = async (): Promise<void> => { await embedded?.stop() }
+  let database: Promise<EmbeddedPostgres> | null = null
+  let isListening = false
 
-  closeWithGrace({ delay: server.shutdownTimeoutMs, logger: false }, async ({ err, signal }) => {
-    if (err !== undefined) app.log.fatal({ err }, 'stopping after an unexpected error')
-    else app.log.info({ signal }, 'stopping')
+  const { stop, isStopping } = stopOnSignal(app, server.shutdownTimeoutMs, async () => {
     try {
-      await app.close()
+      // Before it listens there is nothing to finish, and a start that waits for its database would hold this up.
+      if (isListening) {
+        dropConnections()
+        await app.close()
+      }
     } finally {
       await stopDatabase()
     }
   })
-  void embedded?.exited.then(({ expected, code, signal }) => {
-    if (expected) return
-    // Its data is safe on disk; a restart of the process recovers it.
-    app.log.fatal({ code, signal }, 'the embedded PostgreSQL ended unexpectedly')
-    stopDatabase = async () => {}
-    process.exitCode = 1
-    process.kill(process.pid, 'SIGTERM')
-  })
+  async function stopDatabase (): Promise<void> {
+    const running = await database?.catch(() => null)
+    await running?.stop()
+  }
 
   try {
-    await app.register(regent, embedded === null
-      ? options
-      : { ...options, databaseHost: embedded.socketDir, databasePort: embedded.port, databaseName: embedded.database, databaseUser: embedded.user })
-    await app.listen({ port: server.port, host: server.host })
+    database = usesOwn ? null : startEmbeddedPostgres({ dataDir: server.dataDir, log: app.log })
+    const embedded = await database
+    void embedded?.exited.then(({ expected, code, signal }) => {
+      // Its data is safe on disk; a restart of the process recovers it.
+      if (!expected) stop(new Error(`the embedded PostgreSQL ended unexpectedly (${signal ?? `exit code ${code}`})`))
+    })
+    await connect(app, options, embedded)
+    await listen(app, server)
+    isListening = true
+    greet(app, embedded, server, options)
   } catch (error) {
+    // What fails because it is being stopped is no failure.
+    if (isStopping()) return
     await app.close()
     await stopDatabase()
     throw error
   }
-  greet(app, embedded, server, options.databaseUrl === undefined ? `${options.databaseHost}/${options.databaseName}` : describe(options.databaseUrl))
 }
 
 function createApp (server: ServerOptions): FastifyInstance {
   return Fastify({
     logger: { level: server.logLevel },
     // One line per request costs more than the request; metrics count them.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     requestTimeout: REQUEST_TIMEOUT_MS,
+    // The start waits for its database and for other instances' migrations, each with a deadline of its own.
+    pluginTimeout: 0,
     // Parked polls are answered while closing, so requests that still arrive are served rather than refused.
     return503OnClosing: false,
     http: { maxHeaderSize: server.maxHeaderBytes }
   })
 }
 
-function greet (app: FastifyInstance, embedded: EmbeddedPostgres | null, server: ServerOptions, own: string): void {
+async function connect (app: FastifyInstance, options: Partial<RegentOptions>, embedded: EmbeddedPostgres | null): Promise<void> {
+  const target = embedded === null
+    ? {}
+    : { databaseHost: embedded.socketDir, databasePort: embedded.port, databaseName: embedded.database, databaseUser: embedded.user }
+  try {
+    await app.register(regent, { ...options, ...target })
+  } catch (error) {
+    const variable = options.databaseUrl === undefined ? 'PG_HOST' : 'DATABASE_URL'
+    const code = codeOf(error)
+    // Five characters: the database's own word on it, such as a wrong password.
+    if (embedded !== null || (faultOf(error) === 'refused' && !/^[0-9A-Z]{5}$/.test(code))) throw error
+    throw new StartError(`${variable}: the database at ${describe(options)} cannot be used: ${(error as Error).message || code}`, error)
+  }
+}
+
+async function listen (app: FastifyInstance, { port, host }: ServerOptions): Promise<void> {
+  try {
+    await app.listen({ port, host })
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === 'EADDRINUSE' || code === 'EACCES') throw new StartError(`PORT: ${(error as Error).message}`, error)
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN') throw new StartError(`HOST: ${(error as Error).message}`, error)
+    throw error
+  }
+}
+
+/** An error the operator can do something about; its message names the variable. */
+class StartError extends Error {
+  readonly code = 'RGT_START'
+  constructor (message: string, cause: unknown) {
+    super(message, { cause })
+  }
+}
+
+/**
+ * Ends the process when it is told to or after an unexpected error: once, in order, with exit code 0 or 1.
+ * @returns `stop` does the same for a failure found otherwise
+ */
+function stopOnSignal (app: FastifyInstance, timeoutMs: number, finish: () => Promise<void>): { stop: (failure: Error) => void, isStopping: () => boolean } {
+  let stoppedAt: number | null = null
+  let failure: Error | null = null
+
+  const grace = closeWithGrace({
+    delay: timeoutMs,
+    logger: false,
+    skip: ['SIGINT', 'SIGTERM'],
+    onTimeout: () => { app.log.fatal({ timeoutMs }, 'stopping took longer than SHUTDOWN_TIMEOUT and is broken off') },
+    onSecondError: error => { app.log.fatal({ err: error }, 'a second error while stopping') }
+  }, async ({ err, signal }) => {
+    stoppedAt ??= performance.now()
+    failure ??= err ?? null
+    if (failure !== null) app.log.fatal({ err: failure }, 'stopping after an unexpected error')
+    else if (signal !== undefined) app.log.info({ signal }, 'stopping')
+    try {
+      await finish()
+    } catch (error) {
+      app.log.fatal({ err: error }, 'stopping failed')
+      throw error
+    }
+    // Thrown again for the exit code.
+    if (failure !== null) throw failure
+    app.log.info('stopped')
+  })
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (stoppedAt === null) {
+        stoppedAt = performance.now()
+        app.log.info({ signal }, 'stopping')
+        grace.close()
+      } else if (performance.now() - stoppedAt > SAME_SIGNAL_MS) {
+        app.log.fatal({ signal }, 'stopped at once by a second signal')
+        process.exit(1)
+      }
+    })
+  }
+  return {
+    stop: found => {
+      if (stoppedAt !== null) return
+      stoppedAt = performance.now()
+      failure = found
+      grace.close()
+    },
+    isStopping: () => stoppedAt !== null
+  }
+}
+
+/**
+ * A server that closes waits for its connections: for ever for those on which nothing was ever sent (browsers open some
+ * in advance), and as long as a stalled client likes.
+ * @returns to be called when closing begins: drops the first kind soon and everything after `patienceMs`
+ */
+function followConnections (server: Server, patienceMs: number): () => void {
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  return () => {
+    setTimeout(() => {
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+    }, UNUSED_GRACE_MS).unref()
+    setTimeout(() => { server.closeAllConnections() }, patienceMs).unref()
+  }
+}
+
+function greet (app: FastifyInstance, embedded: EmbeddedPostgres | null, server: ServerOptions, options: Partial<RegentOptions>): void {
   const { port } = app.server.address() as AddressInfo // it listens on TCP
-  const url = `http://${isEverywhere(server.host) ? 'localhost' : server.host}:${port}`
-  const database = embedded === null ? own : `embedded PostgreSQL ${embedded.version} in ${server.dataDir}`
+  const address = isEverywhere(server.host) ? 'localhost' : server.host.includes(':') ? `[${server.host}]` : server.host
+  const url = `http://${address}:${port}${options.prefix ?? ''}`
+  const database = embedded === null ? describe(options) : `embedded PostgreSQL ${embedded.version} in ${server.dataDir}`
   app.log.info({ url, database }, 'Regent is ready')
   process.stdout.write(`
   Regent is ready:  ${url}
@@ -91,19 +213,17 @@ function isEverywhere (host: string): boolean {
   return host === '0.0.0.0' || host === '::'
 }
 
-/** A connection string without its password. */
-function describe (databaseUrl: string): string {
-  const { host, pathname } = new URL(databaseUrl)
-  return `${host}${pathname}`
+/** The configured database, without its password. */
+function describe ({ databaseUrl, databaseHost, databasePort, databaseName }: Partial<RegentOptions>): string {
+  if (databaseUrl === undefined) return `${databaseHost}:${databasePort}/${databaseName}`
+  const { host, pathname, searchParams } = new URL(databaseUrl)
+  return `${searchParams.get('host') ?? host}${pathname}`
 }
 
 /** What the operator can do something about is said in one sentence; anything else with its stack. */
 function explain (error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const code = codeOf(error)
-  if (code.startsWith('RGT_')) return error.message
-  if (code === 'EADDRINUSE') return `PORT: ${error.message}`
-  return error.stack ?? error.message
+  return codeOf(error).startsWith('RGT_') ? error.message : error.stack ?? error.message
 }
 
 try {

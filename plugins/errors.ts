@@ -14,9 +14,14 @@ async function errorsPlugin (app: FastifyInstance, { maxBodyBytes }: { maxBodyBy
     else request.log.debug({ err: error }, 'request refused')
     return sendError(reply, known)
   })
-  app.setNotFoundHandler(async (_request: FastifyRequest, reply: FastifyReply) => {
-    return await sendError(reply, new RegentError('RGT_ROUTE_NOT_FOUND'))
-  })
+  try {
+    app.setNotFoundHandler(async (_request: FastifyRequest, reply: FastifyReply) => {
+      return await sendError(reply, new RegentError('RGT_ROUTE_NOT_FOUND'))
+    })
+  } catch (error) {
+    // Mounted at the root of an application that answers unknown routes itself: it goes on to.
+    if (app.prefix !== '') throw error
+  }
 }
 
 /** Send the wire form of an error: `error` is what existing clients read, `code` is stable, `field` names what was wrong. */

@@ -10,6 +10,11 @@ import { decodeUtf8 } from '../services/json/text.ts'
  */
 async function rawJsonPlugin (app: FastifyInstance): Promise<void> {
   app.removeAllContentTypeParsers()
+  app.addHook('onRequest', (request, _reply, done) => {
+    // The framework refuses a type that it cannot read; here none means anything.
+    if (request.headers['content-type'] !== undefined) request.headers['content-type'] = 'application/json'
+    done()
+  })
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
     const text = decodeUtf8(body)
     if (text === null) done(new RegentError('RGT_BODY_NOT_UTF8'))

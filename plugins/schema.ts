@@ -10,10 +10,13 @@ export interface SchemaPluginOptions { connection: ConnectionOptions }
 // A database that starts together with the service is waited for; one that is misconfigured is reported at once.
 const WAIT_FOR_DATABASE_MS = 30_000
 const PAUSE_MS = 500
+// The host gives up on a plugin that takes longer than its pluginTimeout and cannot say why: be earlier.
+const HOSTS_TIME_SHARE = 0.7
 
 /** Brings the schema up to date before anything else uses it. */
 async function schemaPlugin (app: FastifyInstance, { connection }: SchemaPluginOptions): Promise<void> {
-  const until = performance.now() + WAIT_FOR_DATABASE_MS
+  const hostsTimeoutMs = app.initialConfig.pluginTimeout ?? 0
+  const until = performance.now() + Math.min(WAIT_FOR_DATABASE_MS, hostsTimeoutMs > 0 ? hostsTimeoutMs * HOSTS_TIME_SHARE : Infinity)
   for (;;) {
     try {
       const applied = await migrate(connection)

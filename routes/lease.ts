@@ -20,7 +20,9 @@ export async function leaseRoutes (app: FastifyInstance): Promise<void> {
     if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < 0 || seconds > MAX_SECONDS) {
       throw new FieldError('seconds', 'range', `seconds: must be a whole number between 0 and ${MAX_SECONDS}`)
     }
-    const { outcome, expiresAt } = await app.queue.extend(ackLease(leaseId) ?? '', seconds)
+    const id = ackLease(leaseId)
+    if (id === null) throw new RegentError('RGT_LEASE_UNKNOWN')
+    const { outcome, expiresAt } = await app.queue.extend(id, seconds)
     if (outcome === 'unknown') throw new RegentError('RGT_LEASE_UNKNOWN')
     if (outcome === 'expired') throw new RegentError('RGT_LEASE_EXPIRED')
     return { leaseId, success: true, error: null, expiresAt, newExpiresAt: expiresAt, lease_expires_at: expiresAt }

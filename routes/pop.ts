@@ -15,24 +15,25 @@ export interface PopRouteOptions {
 }
 
 const MOST_PARTITIONS = 10_000
-// ISO 8601 with a time zone or without (then UTC); PostgreSQL reads the same.
-const ISO_TIME = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$/
+// ISO 8601 with a time zone or without (then UTC), within what PostgreSQL reads: its offsets end before 16 hours.
+const ISO_TIME = /^(\d{4}-\d{2}-\d{2})([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)?)?$/
 
 /** GET /api/v1/pop… : one partition, any partition of a queue, or any queue with a label. */
 export async function popRoutes (app: FastifyInstance, options: PopRouteOptions): Promise<void> {
-  const config = exemptFromPressure
+  // No HEAD routes: one would claim messages and throw them away with its body.
+  const route = { config: exemptFromPressure, exposeHeadRoute: false }
 
-  app.get<{ Params: { queue: string, partition: string } }>('/api/v1/pop/queue/:queue/partition/:partition', { config }, async (request, reply) => {
+  app.get<{ Params: { queue: string, partition: string } }>('/api/v1/pop/queue/:queue/partition/:partition', route, async (request, reply) => {
     const { queue, partition } = request.params
     checkName(partition, 'partition')
     return await pop(app, request, reply, { queue, partition, namespace: null, task: null }, options)
   })
 
-  app.get<{ Params: { queue: string } }>('/api/v1/pop/queue/:queue', { config }, async (request, reply) => {
+  app.get<{ Params: { queue: string } }>('/api/v1/pop/queue/:queue', route, async (request, reply) => {
     return await pop(app, request, reply, { queue: request.params.queue, partition: null, namespace: null, task: null }, options)
   })
 
-  app.get('/api/v1/pop', { config }, async (request, reply) => {
+  app.get('/api/v1/pop', route, async (request, reply) => {
     const query = new Query(request)
     const namespace = query.text('namespace')
     const task = query.text('task')
@@ -45,9 +46,13 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
   const wanted = popRequest(new Query(request), target, options)
   const gone = new AbortController()
   let delivery: Delivery | null = null
-  // Also fires after a complete answer; what counts is whether the answer got out.
+  // Close also follows a complete answer; what counts is whether the answer got out. `finish` and `writableFinished`
+  // come as well when the connection went down under the last write: then the socket has been destroyed before.
+  const { socket } = request.raw
+  let isSent = false
+  reply.raw.prependOnceListener('finish', () => { isSent = !socket.destroyed })
   reply.raw.once('close', () => {
-    if (reply.raw.writableFinished) return
+    if (isSent) return
     gone.abort()
     if (delivery !== null) void app.queue.giveBack(wanted.group, delivery)
   })
@@ -78,11 +83,20 @@ function popRequest (query: Query, target: Target, options: PopRouteOptions): Po
 function subscription (query: Query, defaultMode: string): Subscription {
   const from = query.text('subscriptionFrom')
   if (from !== null && from !== 'now') {
-    if (!ISO_TIME.test(from) || Number.isNaN(Date.parse(from))) {
+    if (!isTime(from)) {
       throw new FieldError('subscriptionFrom', 'type', 'subscriptionFrom: must be "now" or an ISO 8601 time')
     }
     return { mode: 'timestamp', from }
   }
   const mode = query.text('subscriptionMode') ?? defaultMode
   return from === 'now' || mode === 'new' || mode === 'new-only' ? { mode: 'new' } : { mode: 'all' }
+}
+
+/** Whether the text is a time that PostgreSQL reads too: it has neither a 30th of February nor a year 0. */
+function isTime (text: string): boolean {
+  const date = ISO_TIME.exec(text)?.[1]
+  if (date === undefined || date.startsWith('0000')) return false
+  const day = new Date(date)
+  // A day that the month does not have either is no date at all or runs over into the next month.
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date)
 }

@@ -1,7 +1,8 @@
 import { RegentError } from './errors.ts'
+import { fieldError } from './json/field-error.ts'
 import { checkName, checkUuid } from './json/names.ts'
 import { messageId } from './log/ids.ts'
-import type { Delivery, Subscription } from './poll/types.ts'
+import type { Delivery, PopRequest, Subscription } from './poll/types.ts'
 import type { Engine } from './queue/engine.ts'
 import { messagesIn } from './queue/messages-in.ts'
 import { readQueueOptions } from './queue/queue-options.ts'
@@ -76,17 +77,26 @@ export interface PoppedMessage {
 /** What identifies a delivered message; any `PoppedMessage` does. */
 export type AckInput = Pick<PoppedMessage, 'transactionId' | 'partitionId' | 'group' | 'leaseId'>
 
+export interface EngineSource {
+  /** Null until the plugin has been loaded. */
+  engine: () => Engine | null
+  /** Whether the host has begun to close. */
+  isClosing: () => boolean
+  maxBatchSize: number
+}
+
 const DATA_KEY = ',"data":'
+const MAX_INT = 2_147_483_647
+const MOST_PARTITIONS = 10_000
+const MAX_ERROR_CHARACTERS = 10_000
+const LONGEST_LEASE_SECONDS = 366 * 86_400
 
 /** The queue as embedding code uses it: the engine with checks and parsed payloads. */
 export class EmbeddedQueue {
-  readonly #engine: () => Engine | null
-  readonly #limits: { maxBatchSize: number }
+  readonly #source: EngineSource
 
-  /** `engine` returns null until the host is ready. */
-  constructor (engine: () => Engine | null, limits: { maxBatchSize: number }) {
-    this.#engine = engine
-    this.#limits = limits
+  constructor (source: EngineSource) {
+    this.#source = source
   }
 
   /** Store messages; resolves once they are committed, in order. Throws FieldError and RegentError. */
@@ -96,23 +106,23 @@ export class EmbeddedQueue {
       ({ status, id: messageId(partitionId, position), partitionId: messageId(partitionId, 0), transactionId }))
   }
 
-  /** Take messages; an empty array when there are none in time. Throws FieldError for names that cannot be. */
+  /**
+   * Take messages; an empty array when there are none in time. Throws FieldError for names and numbers that cannot be,
+   * and RGT_SHUTTING_DOWN once the application closes: a consumer's loop is to end then.
+   */
   async pop (input: PopInput): Promise<PoppedMessage[]> {
-    const { queue = null, partition = null, namespace = null, task = null, group = QUEUE_MODE } = input
-    for (const [field, value] of Object.entries({ queue, partition, namespace, task, group })) {
-      if (value !== null) checkName(value, field)
+    const { signal } = input
+    const request = popRequest(input, this.#source.maxBatchSize)
+    const engine = this.#ready()
+    if (this.#source.isClosing()) throw new RegentError('RGT_SHUTTING_DOWN')
+    const delivery = await engine.pop(request, signal)
+    if (delivery === null) return []
+    if (signal?.aborted === true) {
+      // It came in the same moment; whoever aborted does not look at the result any more.
+      await engine.giveBack(request.group, delivery)
+      return []
     }
-    const { batch = 1, partitions = 1, autoAck = false, subscription = { mode: 'all' }, waitMs = 0, signal } = input
-    const delivery = await this.#ready().pop({
-      target: { queue, partition, namespace, task },
-      group,
-      batch: Math.min(Math.max(batch, 1), this.#limits.maxBatchSize),
-      partitions: Math.max(partitions, 1),
-      autoAck,
-      subscription,
-      waitMs
-    }, signal)
-    return delivery === null ? [] : poppedMessages(delivery, group)
+    return poppedMessages(delivery, request.group)
   }
 
   /** Acknowledge messages with one word for all of them: completed unless given. */
@@ -137,6 +147,7 @@ export class EmbeddedQueue {
 
   /** Extend a lease to at least so many seconds from now; whether it was still held. */
   async extendLease (leaseId: string, seconds: number): Promise<boolean> {
+    checkWhole(seconds, 'seconds', 0, LONGEST_LEASE_SECONDS)
     return (await this.#ready().extend(checkUuid(leaseId, 'leaseId'), seconds)).outcome === 'extended'
   }
 
@@ -154,10 +165,44 @@ export class EmbeddedQueue {
   }
 
   #ready (): Engine {
-    const engine = this.#engine()
+    const engine = this.#source.engine()
     if (engine === null) throw new RegentError('RGT_REQUEST_INVALID', { detail: 'the queue can be used once the application is ready' })
     return engine
   }
+}
+
+/** What the SQL of a look cannot take would fail everybody whose look is made in the same call: it is refused here. */
+function popRequest (input: PopInput, maxBatchSize: number): PopRequest {
+  const { queue = null, partition = null, namespace = null, task = null, group = QUEUE_MODE } = input
+  for (const [field, value] of Object.entries({ queue, partition, namespace, task, group })) {
+    if (value !== null) checkName(value, field)
+  }
+  if (queue === null && namespace === null && task === null) throw fieldError('queue', 'required', 'is required, or namespace or task instead')
+  if (queue === null && partition !== null) throw fieldError('partition', 'unsupported', 'needs a queue')
+  const { batch = 1, partitions = 1, autoAck = false, subscription = { mode: 'all' }, waitMs = 0 } = input
+  checkWhole(batch, 'batch', 1, MAX_INT)
+  checkWhole(partitions, 'partitions', 1, MAX_INT)
+  checkWhole(waitMs, 'waitMs', 0, MAX_INT)
+  return {
+    target: { queue, partition, namespace: queue === null ? namespace : null, task: queue === null ? task : null },
+    group,
+    batch: Math.min(batch, maxBatchSize),
+    partitions: Math.min(partitions, MOST_PARTITIONS),
+    autoAck,
+    subscription: subscription.mode === 'timestamp' ? { mode: 'timestamp', from: instant(subscription.from) } : subscription,
+    waitMs
+  }
+}
+
+/** The time in the one form that PostgreSQL certainly reads. */
+function instant (from: string): string {
+  const time = new Date(from)
+  if (Number.isNaN(time.getTime())) throw fieldError('subscription.from', 'type', 'must be an ISO 8601 time')
+  return time.toISOString()
+}
+
+function checkWhole (value: number, field: string, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max) throw fieldError(field, 'range', `must be a whole number between ${min} and ${max}`)
 }
 
 function newMessage ({ queue, partition = 'Default', payload, transactionId, traceId }: MessageInput, index: number): NewMessage {
@@ -175,7 +220,15 @@ function newMessage ({ queue, partition = 'Default', payload, transactionId, tra
 }
 
 function acknowledgement ({ transactionId, partitionId, group, leaseId }: AckInput, status: AckStatus, error: string): Acknowledgement {
-  return { transactionId, partitionId, group, leaseId, status, error }
+  return {
+    transactionId,
+    partitionId,
+    group,
+    leaseId: leaseId === null ? null : checkUuid(leaseId, 'leaseId'),
+    status,
+    // Often the text of an exception, which may hold anything; PostgreSQL stores no NUL.
+    error: error.slice(0, MAX_ERROR_CHARACTERS).replaceAll('\0', '\ufffd')
+  }
 }
 
 function poppedMessages ({ queue, leaseId, runs }: Delivery, group: string): PoppedMessage[] {

@@ -167,6 +167,8 @@ function faultOf (value: unknown, rule: Rule): string | null {
     return `must be one of ${rule.oneOf.map(word => word === '' ? '(empty)' : word).join(', ')}`
   }
   if ('pattern' in rule && rule.pattern !== undefined && !rule.pattern.test(value)) return rule.hint ?? `must match ${rule.pattern.source}`
+  // Never with the value: it holds the password.
+  if (rule.env === 'DATABASE_URL' && !URL.canParse(value)) return 'must be a URL; characters such as # / ? @ in a password are percent-encoded'
   return null
 }
 

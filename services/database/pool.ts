@@ -19,6 +19,10 @@ export type Statement<T extends Row> = (sql: Sql, schema: ReturnType<typeof iden
 const CONFLICT_TRIES = 8
 // Waiters beyond this are shed at once: they would only time out later.
 const MOST_WAITING = 10_000
+// A call that waited less than this for its connection may use the whole time a statement can take.
+const AT_ONCE_MS = 50
+// For idle connections to say goodbye to the server.
+const GOODBYE_MS = 200
 
 /**
  * The guarded pool. The driver has no deadline for a query nor for a connection, and can leave a query unsettled when
@@ -32,6 +36,7 @@ export class Pool {
   #sql: Sql
   #running = 0
   #isClosed = false
+  #onIdle: (() => void) | null = null
 
   constructor (options: PoolOptions) {
     this.#options = options
@@ -72,57 +77,69 @@ export class Pool {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const wake of this.#waiting.splice(0)) wake()
-    await this.#sql.end({ timeout: timeoutMs / 1000 })
+    if (this.#running > 0) {
+      let timer: NodeJS.Timeout | undefined
+      await new Promise<void>(resolve => {
+        this.#onIdle = resolve
+        timer = setTimeout(resolve, timeoutMs)
+      })
+      clearTimeout(timer)
+    }
+    // The driver would wait for ever for a connection that was lost under a query, also long after.
+    await this.#sql.end({ timeout: GOODBYE_MS / 1000 })
   }
 
   async #callOnce<T extends Row> (statement: Statement<T>, timeoutMs: number): Promise<T[]> {
     const startedAt = performance.now()
     await this.#acquire(timeoutMs)
-    try {
-      return await this.#run(statement, timeoutMs - (performance.now() - startedAt))
-    } finally {
-      this.#running--
-      this.#waiting.shift()?.()
-    }
+    const runMs = Math.max(timeoutMs, this.#options.callTimeoutMs)
+    // The connection stays taken until the statement is over, also when its caller waits no longer.
+    const work = this.#run(statement, runMs).finally(() => { this.#release() })
+    const leftMs = timeoutMs - (performance.now() - startedAt)
+    // A call that had its connection at once ends together with the pool it is stuck in, so that the next finds a new one.
+    return await (leftMs > runMs - AT_ONCE_MS ? work : within(work, leftMs))
   }
 
   async #acquire (timeoutMs: number): Promise<void> {
     if (this.#isClosed) throw new RegentError('RGT_SHUTTING_DOWN')
-    if (this.#running >= this.#options.poolSize) {
-      if (this.#waiting.length >= MOST_WAITING) throw new RegentError('RGT_OVERLOADED')
-      await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(() => {
-          this.#waiting.splice(this.#waiting.indexOf(wake), 1)
-          reject(new RegentError('RGT_DATABASE_SLOW'))
-        }, timeoutMs)
-        const wake = (): void => {
-          clearTimeout(timer)
-          resolve()
-        }
-        this.#waiting.push(wake)
-      })
-      if (this.#isClosed) throw new RegentError('RGT_SHUTTING_DOWN')
+    if (this.#running < this.#options.poolSize) {
+      this.#running++
+      return
     }
-    this.#running++
+    if (this.#waiting.length >= MOST_WAITING) throw new RegentError('RGT_OVERLOADED')
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(wake), 1)
+        reject(new RegentError('RGT_DATABASE_SLOW'))
+      }, timeoutMs)
+      const wake = (): void => {
+        clearTimeout(timer)
+        if (this.#isClosed) reject(new RegentError('RGT_SHUTTING_DOWN'))
+        else resolve()
+      }
+      this.#waiting.push(wake)
+    })
   }
 
+  /** Hand the connection to whoever waits for one, without letting a newcomer in between. */
+  #release (): void {
+    const next = this.#waiting.shift()
+    if (next !== undefined) {
+      next()
+      return
+    }
+    this.#running--
+    if (this.#running === 0) this.#onIdle?.()
+  }
+
+  /** Run a statement for as long as a live server could take over it. */
   async #run<T extends Row> (statement: Statement<T>, timeoutMs: number): Promise<T[]> {
     const sql = this.#sql
-    let timer: NodeJS.Timeout | undefined
-    const deadline = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        reject(new RegentError('RGT_OUTCOME_UNKNOWN'))
-        this.#replace(sql)
-      }, Math.max(timeoutMs, 0))
-    })
-    try {
-      return await Promise.race([statement(sql, identifier(sql, this.schema)), deadline])
-    } finally {
-      clearTimeout(timer)
-    }
+    const query = statement(sql, identifier(sql, this.schema))
+    return await within(query, timeoutMs, () => { this.#replace(sql) })
   }
 
-  /** A server that were alive would have cancelled the statement before the deadline: nothing on this pool is to be trusted. */
+  /** A server that were alive would have cancelled the statement by now: nothing on this pool is to be trusted. */
   #replace (stuck: Sql): void {
     if (this.#sql !== stuck || this.#isClosed) return
     this.#options.log.warn({ poolSize: this.#options.poolSize }, 'database pool stopped answering and is replaced')
@@ -141,4 +158,21 @@ export class Pool {
 /** A name as the driver quotes it into a statement. */
 function identifier (sql: Sql, name: string) {
   return sql(name)
+}
+
+/** Wait for a call at most so long; then its outcome is unknown. */
+async function within<T> (call: PromiseLike<T>, timeoutMs: number, onTimeout: () => void = () => {}): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new RegentError('RGT_OUTCOME_UNKNOWN'))
+      onTimeout()
+    }, Math.max(timeoutMs, 0))
+  })
+  try {
+    // Should the call lose, the race has still taken note of its rejection.
+    return await Promise.race([call, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
 }

@@ -49,7 +49,11 @@ export function readItems (reader: JsonReader, { maxItems, maxDepth }: PushLimit
   return items
 }
 
-function readItem (reader: JsonReader, path: string, index: number, maxDepth: number, noPayload: string): PushItem {
+/**
+ * Reads one push item; see readItems.
+ * @param index its place in the array at `path`; null when the item itself stands at `path`
+ */
+export function readItem (reader: JsonReader, path: string, index: number | null, maxDepth: number, noPayload: string): PushItem {
   if (reader.kind() !== 'object') throw notAString(pathOf(path, index, 'queue'), 'type')
   const raw: RawItem = {
     queue: undefined, partition: undefined, transactionId: undefined, traceId: undefined, payload: noPayload
@@ -73,7 +77,7 @@ function readText (reader: JsonReader): string | null {
   return reader.kind() === 'string' ? reader.string() : skipValue(reader)
 }
 
-function readPayload (reader: JsonReader, path: string, index: number, maxDepth: number): string {
+function readPayload (reader: JsonReader, path: string, index: number | null, maxDepth: number): string {
   try {
     return singleLine(reader.rawValue())
   } catch (error) {
@@ -86,7 +90,7 @@ function readPayload (reader: JsonReader, path: string, index: number, maxDepth:
 
 // Checks wait for the whole item, since a later duplicate key may replace a faulty value. Their order
 // is the wire contract: a client that breaks two rules always hears of the same one.
-function checkItem (raw: RawItem, path: string, index: number): PushItem {
+function checkItem (raw: RawItem, path: string, index: number | null): PushItem {
   const partition = raw.partition === undefined ? DEFAULT_PARTITION : checkedName(raw.partition, path, index, 'partition')
   if (raw.queue === undefined) throw notAString(pathOf(path, index, 'queue'), 'required')
   const queue = checkedName(raw.queue, path, index, 'queue')
@@ -100,13 +104,13 @@ function isBlank (value: string | null | undefined): value is undefined | '' {
 }
 
 // Takes index and name apart: the path is built on a fault only, hundreds per body would show.
-function checkedName (value: string | null, path: string, index: number, name: string): string {
+function checkedName (value: string | null, path: string, index: number | null, name: string): string {
   if (value === null) throw notAString(pathOf(path, index, name), 'type')
   if (nameFault(value) !== null) checkName(value, pathOf(path, index, name))
   return value
 }
 
-function checkedUuid (value: string | null, path: string, index: number): string {
+function checkedUuid (value: string | null, path: string, index: number | null): string {
   if (value === null) throw notAString(pathOf(path, index, 'traceId'), 'type')
   return checkUuid(value, pathOf(path, index, 'traceId'))
 }
@@ -115,8 +119,8 @@ function notAString (field: string, reason: 'required' | 'type'): FieldError {
   return fieldError(field, reason, 'must be a string')
 }
 
-function pathOf (path: string, index: number, name: string): string {
-  return `${path}[${index}].${name}`
+function pathOf (path: string, index: number | null, name: string): string {
+  return index === null ? `${path}.${name}` : `${path}[${index}].${name}`
 }
 
 function skipValue (reader: JsonReader): null {

@@ -1,5 +1,5 @@
 import { FieldError } from './field-error.ts'
-import { readItems } from './push-items.ts'
+import { readItem, readItems } from './push-items.ts'
 import type { PushItem, PushLimits } from './push-items.ts'
 import { JsonReader } from './reader.ts'
 import { parseJson } from './parse.ts'
@@ -75,7 +75,7 @@ function readOperation (reader: JsonReader, limits: PushLimits, path: string): O
       const payload = raw.get('payload') ?? raw.get('data')
       if (payload !== undefined) raw.set('payload', payload)
       const fields = [...raw].filter(([key]) => key !== 'data').map(([key, value]) => `${JSON.stringify(key)}:${value}`)
-      return { type, items: readItems(new JsonReader(`[{${fields.join(',')}}]`, limits.maxDepth), limits, path, '{}') }
+      return { type, items: [readItem(new JsonReader(`{${fields.join(',')}}`, limits.maxDepth), path, null, limits.maxDepth, '{}')] }
     }
     const itemsReader = new JsonReader(items, limits.maxDepth)
     if (itemsReader.kind() !== 'array') throw new FieldError(`${path}.items`, 'type', `${path}.items: must be an array`)

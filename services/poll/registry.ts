@@ -13,6 +13,8 @@ export interface RegistryOptions {
   recover: (group: string, tokens: string[]) => Promise<void>
   /** Look at everything that waits this often, in case a wake-up was lost; 0: never. */
   safetyNetMs: number
+  /** How long a look whose answer was lost may still be under way at the database; then `recover` is called once more. */
+  lostForMs?: number
   log: Log
   /** Monotonic, in milliseconds. */
   now?: () => number
@@ -32,6 +34,9 @@ const GRACE_MS = 1000
 // The only look of a pop that does not wait may take this much longer on a busy database.
 const FIRST_LOOK_MS = 5000
 const LONGEST_TIMER_MS = 3_600_000
+// A server that stood still, or a proxy, may run a statement after its caller has gone and the pool has been replaced.
+// It does so as soon as it goes on, which is also when the first recovery succeeds; waiting for locks comes on top.
+const LOST_FOR_MS = 10_000
 
 /**
  * The poll-intention registry: pops that wait, grouped by what they want, and woken by pushes and acknowledgements here
@@ -48,6 +53,7 @@ export class PollRegistry {
   #calls = 0
   #isScheduled = false
   #isClosed = false
+  #isFailing = false
   readonly #background = new Set<Promise<void>>()
 
   constructor (options: RegistryOptions) {
@@ -112,6 +118,15 @@ export class PollRegistry {
       for (const intention of [...spec.waiting]) this.#settle(spec, intention, null)
     }
     while (this.#background.size > 0) await Promise.all(this.#background)
+    const losers = [...this.#specs.values()]
+    for (const spec of losers) this.#drop(spec)
+    await Promise.all(losers.map(async spec => {
+      const tokens = spec.lost.map(({ token }) => token)
+      await this.#options.recover(spec.group, tokens).catch((error: unknown) => {
+        this.#options.log.warn({ err: error, queue: spec.target.queue, group: spec.group },
+          'giving back messages failed; they come back when their lease ends')
+      })
+    }))
   }
 
   #specFor (request: PopRequest): Spec {
@@ -146,7 +161,7 @@ export class PollRegistry {
   #settle (spec: Spec, intention: Intention, delivery: Delivery | null): boolean {
     const isSettled = intention.settle(delivery)
     spec.waiting.delete(intention)
-    if (spec.waiting.size === 0 && !spec.isLooking && spec.lostTokens.length === 0) this.#drop(spec)
+    if (spec.waiting.size === 0 && !spec.isLooking && spec.lost.length === 0) this.#drop(spec)
     return isSettled
   }
 
@@ -171,7 +186,7 @@ export class PollRegistry {
         if (specs.length === SPECS_PER_CALL) break
         this.#ready.delete(spec)
         spec.cancelTimer()
-        if (spec.waiting.size === 0 && spec.lostTokens.length === 0) {
+        if (spec.waiting.size === 0 && spec.lost.length === 0) {
           this.#drop(spec)
           continue
         }
@@ -189,23 +204,40 @@ export class PollRegistry {
   }
 
   async #lookAt (specs: Spec[]): Promise<void> {
+    try {
+      await this.#recoverLost(specs)
+      const wanted = specs.filter(spec => spec.waiting.size > 0)
+      if (wanted.length > 0) await this.#lookSplitting(wanted)
+    } catch (error) {
+      for (const spec of specs) this.#holdBack(spec, [], error)
+    }
+    for (const spec of specs) {
+      spec.isLooking = false
+      if (spec.waiting.size === 0 && spec.lost.length === 0) this.#drop(spec)
+      else if (spec.isStale) this.#makeReady(spec)
+      else if (spec.lost.length > 0) this.#lookAgain(spec, Math.min(...spec.lost.map(({ dueAt }) => dueAt)) - this.#now())
+    }
+  }
+
+  /** One call for all of them; should it fail on what one of them asks for, its neighbours are looked for apart from it. */
+  async #lookSplitting (specs: Spec[]): Promise<void> {
     const asked = specs.map(spec => [...spec.waiting].slice(0, REQUESTS_PER_LOOK))
     // Whoever is here now has been looked for, also beyond those asked for, should the look come back with some unserved.
     const present = specs.map(spec => [...spec.waiting])
     try {
-      await this.#recoverLost(specs)
       const looks = await this.#options.look(specs.map((spec, i) => this.#lookSpec(spec, asked[i] ?? [])))
+      this.#isFailing = false
       for (const [i, spec] of specs.entries()) {
         const look = looks[i]
         if (look !== undefined) this.#serve(spec, asked[i] ?? [], present[i] ?? [], look)
       }
     } catch (error) {
+      if (specs.length > 1 && !isShared(error)) {
+        const middle = specs.length >> 1
+        await Promise.all([this.#lookSplitting(specs.slice(0, middle)), this.#lookSplitting(specs.slice(middle))])
+        return
+      }
       for (const [i, spec] of specs.entries()) this.#holdBack(spec, asked[i] ?? [], error)
-    }
-    for (const spec of specs) {
-      spec.isLooking = false
-      if (spec.waiting.size === 0 && spec.lostTokens.length === 0) this.#drop(spec)
-      else if (spec.isStale) this.#makeReady(spec)
     }
   }
 
@@ -231,7 +263,7 @@ export class PollRegistry {
         this.#track(this.#giveBack(spec, delivery))
       }
     }
-    if (!isDrained || look.state === 'partial' || look.state === 'seeding') {
+    if (!isDrained || look.state === 'partial' || look.state === 'unfinished') {
       spec.isStale = true
       return
     }
@@ -239,8 +271,7 @@ export class PollRegistry {
       if (intention.isOpen && intention.request.waitMs <= 0) this.#settle(spec, intention, null)
     }
     if (look.nextMs !== null && spec.waiting.size > 0) {
-      const delayMs = Math.min(Math.max(look.nextMs + 1, LOCKED_RETRY_MS), LONGEST_TIMER_MS)
-      spec.schedule(delayMs, () => { this.#makeReady(spec) })
+      this.#lookAgain(spec, Math.max(look.nextMs + 1, LOCKED_RETRY_MS))
     }
   }
 
@@ -248,20 +279,31 @@ export class PollRegistry {
   #holdBack (spec: Spec, asked: Intention[], error: unknown): void {
     if (hasCode(error, 'RGT_OUTCOME_UNKNOWN')) {
       for (const intention of asked) {
-        if (!intention.request.autoAck) spec.lostTokens.push(intention.token)
+        if (!intention.request.autoAck) spec.lost.push({ token: intention.token, dueAt: 0, isLast: false })
         intention.token = newToken()
       }
     }
-    this.#options.log.warn({ err: error, queue: spec.target.queue, group: spec.group }, 'looking for messages failed')
-    if (!this.#isClosed) spec.schedule(AWAY_RETRY_MS, () => { this.#makeReady(spec) })
+    // Thousands may wait through an outage, each looked for several times a second: said once until a look succeeds.
+    this.#options.log[this.#isFailing ? 'debug' : 'warn']({ err: error, queue: spec.target.queue, group: spec.group }, 'looking for messages failed')
+    this.#isFailing = true
+    this.#lookAgain(spec, AWAY_RETRY_MS)
   }
 
+  #lookAgain (spec: Spec, delayMs: number): void {
+    if (!this.#isClosed) spec.schedule(Math.min(delayMs, LONGEST_TIMER_MS), () => { this.#makeReady(spec) })
+  }
+
+  /** Give back what lost looks have claimed: at once, and again when they must be over. */
   async #recoverLost (specs: Spec[]): Promise<void> {
     for (const spec of specs) {
-      if (spec.lostTokens.length === 0) continue
-      const tokens = spec.lostTokens
-      await this.#options.recover(spec.group, tokens)
-      spec.lostTokens = spec.lostTokens.slice(tokens.length)
+      const due = spec.lost.filter(({ dueAt }) => dueAt <= this.#now())
+      if (due.length === 0) continue
+      await this.#options.recover(spec.group, due.map(({ token }) => token))
+      spec.lost = spec.lost.filter(lost => !due.includes(lost) || !lost.isLast)
+      for (const lost of due) {
+        lost.isLast = true
+        lost.dueAt = this.#now() + (this.#options.lostForMs ?? LOST_FOR_MS)
+      }
     }
   }
 
@@ -278,4 +320,10 @@ export class PollRegistry {
     const tracked = work.finally(() => { this.#background.delete(tracked) })
     this.#background.add(tracked)
   }
+}
+
+/** Faults that would meet a smaller call as well. */
+function isShared (error: unknown): boolean {
+  return hasCode(error, 'RGT_DATABASE_AWAY') || hasCode(error, 'RGT_OUTCOME_UNKNOWN') || hasCode(error, 'RGT_SHUTTING_DOWN') ||
+    hasCode(error, 'RGT_OVERLOADED')
 }

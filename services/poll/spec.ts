@@ -16,9 +16,10 @@ export class Spec {
   isLooking = false
   /** Something happened while it was: look again. */
   isStale = false
-  /** Tokens of looks whose answer was lost; what they claimed is given back before the next look. */
-  lostTokens: string[] = []
+  /** Looks whose answer was lost: what they claimed is given back when due, the last time when none can be under way. */
+  lost: { token: string, dueAt: number, isLast: boolean }[] = []
   #timer: NodeJS.Timeout | null = null
+  #timerAt = 0
 
   constructor (key: string, { target, group }: PopRequest) {
     this.key = key
@@ -36,8 +37,14 @@ export class Spec {
 
   /** Look again after a time, unless a nearer one is set. */
   schedule (delayMs: number, look: () => void): void {
+    const at = performance.now() + delayMs
+    if (this.#timer !== null && this.#timerAt <= at) return
     this.cancelTimer()
-    this.#timer = setTimeout(look, delayMs)
+    this.#timerAt = at
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      look()
+    }, delayMs)
   }
 
   cancelTimer (): void {

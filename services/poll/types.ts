@@ -58,7 +58,7 @@ export interface Delivery {
 export interface Look {
   /** Per request of the spec, in order; null: nothing for it. */
   deliveries: (Delivery | null)[]
-  state: 'ok' | 'no_queue' | 'no_partition' | 'lease_held' | 'partial' | 'seeding'
+  state: 'ok' | 'no_queue' | 'no_partition' | 'lease_held' | 'partial' | 'unfinished'
   /** When the next message becomes available by time alone; null: not foreseeable. */
   nextMs: number | null
 }

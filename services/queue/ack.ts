@@ -148,17 +148,24 @@ export function settleAcks (acks: readonly Acknowledgement[], placed: readonly (
     if (unit === undefined) continue
     for (const [position, outcome] of outcomesOf(unit, row)) {
       const word = unit.words.get(position)
-      if (word !== undefined) outcomes.set(word, { outcome, row })
-      byPlace.set(`${unit.partitionId}\0${unit.group}\0${position}`, { outcome, row })
+      const place = `${unit.partitionId}\0${unit.group}\0${position}`
+      byPlace.set(place, { outcome, row })
+      if (word === undefined) continue
+      outcomes.set(word, { outcome, row })
+      byPlace.set(`${place}\0${word.ack.leaseId}`, { outcome, row })
     }
   }
   return acks.map((ack, i) => {
     const word = placed[i] ?? null
-    // A second word about the same message shares the first one's result.
-    const settled = word === null ? undefined : outcomes.get(word) ?? byPlace.get(`${word.partitionId}\0${ack.group}\0${word.position}`)
     if (word === null) return resultOf(ack, null, NOT_FOUND, null)
+    // A second word about the same message shares the first one's result, if it can be that of the same lease: others
+    // may have spoken about the message in the same call.
+    const place = `${word.partitionId}\0${ack.group}\0${word.position}`
+    const settled = outcomes.get(word) ?? byPlace.get(`${place}\0${ack.leaseId}`) ?? byPlace.get(place)
     if (settled === undefined || ack.status === null) return resultOf(ack, null, null, null)
-    return resultOf(ack, settled.outcome, ERROR_TEXTS[settled.outcome], settled.row)
+    // Remembered here, but its queue has been deleted meanwhile.
+    const error = settled.row.queue === null ? NOT_FOUND : ERROR_TEXTS[settled.outcome]
+    return resultOf(ack, settled.outcome, error, settled.row)
   })
 }
 

@@ -5,7 +5,7 @@ import { settleDuplicates } from './duplicates.ts'
 import { groupByPartition, settle } from './outgoing.ts'
 import type { Outgoing, OutgoingGroup } from './outgoing.ts'
 import type { PartitionDirectory, PartitionEntry } from './partition-directory.ts'
-import { packPush } from './push-call.ts'
+import { knownNow, packPush } from './push-call.ts'
 import type { PushPart, PushRow } from './push-call.ts'
 
 // Each round settles something: a partition conflicts only when somebody else wrote to it in between.
@@ -55,10 +55,15 @@ export class Appender {
     const open = [...groups.values()].filter(group => group.messages.some(isOpen))
     const entries = await this.#directory.resolve(open)
     await this.#directory.loadWindows(entries.values())
-    const targets = open.map(group => ({ entry: entryFor(entries, group), messages: group.messages }))
+    // Noted in the same turn in which the windows are searched: by the time the suspicions are settled, another lane may
+    // have taken a window further, past messages these have not been compared with.
+    const targets = open.map(group => {
+      const entry = entryFor(entries, group)
+      return { entry, messages: group.messages, known: knownNow(entry, checkedTo.get(entry.key)) }
+    })
     await settleDuplicates(this.#pool, targets, found)
     return targets
-      .map(({ entry, messages }) => ({ entry, messages: messages.filter(isOpen), checkedTo: checkedTo.get(entry.key) ?? null }))
+      .map(target => ({ ...target, messages: target.messages.filter(isOpen) }))
       .filter(part => part.messages.length > 0)
       .sort((a, b) => a.entry.id - b.entry.id)
   }
@@ -78,7 +83,7 @@ export class Appender {
     for (const row of rows) {
       const part = parts[row.idx - 1]
       if (part === undefined) continue
-      const { entry, messages } = part
+      const { entry, messages, known } = part
       const base = Number(row.base)
       if (row.outcome === 'gone') {
         this.#directory.forget(entry.key)
@@ -88,11 +93,11 @@ export class Appender {
           found.set(entry.key, positionsByHash(row.foreign_tx ?? ''))
           checkedTo.set(entry.key, base)
         } else {
-          this.#directory.learn(entry, row.foreign_tx, base, [], row.at_ms)
+          this.#directory.learn(entry, known, row.foreign_tx, base, [], row.at_ms)
         }
       } else {
         for (const [i, outgoing] of messages.entries()) settle(outgoing, 'queued', entry.id, base + 1 + i)
-        this.#directory.learn(entry, row.foreign_tx, base, messages.map(outgoing => outgoing.hash), row.at_ms)
+        this.#directory.learn(entry, known, row.foreign_tx, base, messages.map(outgoing => outgoing.hash), row.at_ms)
       }
     }
   }

@@ -81,8 +81,11 @@ export class PartitionDirectory {
       const rows = await this.#pool.call<EnsureRow>((sql, schema) => sql<EnsureRow[]>`
         select * from ${schema}.ensure_partitions_v1(${textArray(queues)}::text::text[], ${textArray(partitions)}::text::text[])`)
       for (const row of rows) {
-        const entry = entryOf(row)
-        this.#entries.set(entry.key, entry)
+        const made = entryOf(row)
+        // Another call may have been quicker; replacing its entry would drop the window it is about to use.
+        const known = this.#entries.get(made.key)
+        const entry = known?.id === made.id ? known : made
+        if (entry === made) this.#entries.set(made.key, made)
         entries.set(entry.key, entry)
       }
     }
@@ -98,7 +101,8 @@ export class PartitionDirectory {
         ${plainArray(missing.map(entry => entry.windowSeconds))}::text::int[], ${this.#largest()}::int)`)
     for (const row of rows) {
       const entry = missing[row.idx - 1]
-      if (entry === undefined || entry.window !== null) continue
+      // One that was forgotten meanwhile would hold memory nobody gives back; the database checks for it.
+      if (entry === undefined || entry.window !== null || this.#entries.peek(entry.key) !== entry) continue
       if (row.tx === null) {
         entry.isLarge = true
         continue
@@ -110,9 +114,12 @@ export class PartitionDirectory {
     this.#shrink()
   }
 
-  /** Take in what a push has learnt: segments of others up to its base, then its own. */
-  learn (entry: PartitionEntry, foreign: string | null, base: number, hashes: number[], createdAtMs: number): void {
-    if (entry.window === null) return
+  /**
+   * Take in what a push has learnt: segments of others after `known` up to its base, then its own. A window that was
+   * dropped and loaded again meanwhile may end before `known`: it stays as it is, or it would have a hole.
+   */
+  learn (entry: PartitionEntry, known: number, foreign: string | null, base: number, hashes: number[], createdAtMs: number): void {
+    if (entry.window === null || known < 0 || known > entry.window.known) return
     for (const segment of parseSegmentHashes(foreign ?? '')) this.#add(entry, segment.hashes, segment.first, createdAtMs)
     if (hashes.length > 0) this.#add(entry, hashes, base + 1, createdAtMs)
     if (entry.window === null) return

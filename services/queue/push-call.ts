@@ -11,8 +11,11 @@ export interface PushRow {
   foreign_tx: string | null
 }
 
-/** One partition of a push call: what goes into it, and up to where the caller has checked for duplicates. */
-export interface PushPart { entry: PartitionEntry, messages: Outgoing[], checkedTo: number | null }
+/**
+ * One partition of a push call: what goes into it, and up to which position these messages were checked for duplicates
+ * (or one of the two below). That is not the window's own position: another call may have taken it further meanwhile.
+ */
+export interface PushPart { entry: PartitionEntry, messages: Outgoing[], known: number }
 
 /** The arguments of push_v1, as texts to be cast. */
 export interface PushArguments {
@@ -59,7 +62,7 @@ export function packPush (parts: readonly PushPart[]): PushArguments {
   }
   return {
     partitions: plainArray(parts.map(part => part.entry.id)),
-    known: plainArray(parts.map(knownOf)),
+    known: plainArray(parts.map(part => part.known)),
     windows: plainArray(parts.map(part => part.entry.windowSeconds)),
     segments: plainArray(segments),
     counts: plainArray(counts),
@@ -68,7 +71,8 @@ export function packPush (parts: readonly PushPart[]): PushArguments {
   }
 }
 
-function knownOf ({ entry, checkedTo }: PushPart): number {
+/** Up to where messages have been checked that are looked for in the entry's window now; `checkedTo` when it has none. */
+export function knownNow (entry: PartitionEntry, checkedTo: number | undefined): number {
   if (entry.windowSeconds === 0) return CHECK_NOTHING
   return entry.window?.known ?? checkedTo ?? CHECK_IN_DATABASE
 }

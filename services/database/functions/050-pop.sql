@@ -18,7 +18,7 @@ $$;
 -- Rows with a request number (counted through all specs) are runs of messages: positions first .. last of a partition,
 -- minus those in skip. After each spec one row without a request number: when to look again, and its state
 --   ok; no_queue, no_partition: nothing of that name; lease_held: the named partition is leased to somebody
---   partial: stopped at p_max_bytes; seeding: the group's cursors are still being made. Look again at once
+--   partial: stopped at p_max_bytes; unfinished: cursors still to be made or to be looked at. Look again at once
 create or replace function regent.pop_v1(p_queues text[], p_partitions text[], p_namespaces text[], p_tasks text[], p_groups text[],
                                          p_modes text[], p_since text[], p_waited float8[], p_requests int[], p_batches int[], p_claims int[],
                                          p_auto boolean[], p_tokens text[], p_max_bytes bigint)
@@ -43,6 +43,7 @@ declare
   v_due timestamptz;
   v_more boolean;
   v_seen boolean;
+  v_empty int;              -- partitions that had nothing after all
   v_single bigint;
   v_upto bigint;            -- the last position that may be delivered now
   v_committed bigint;
@@ -97,6 +98,7 @@ begin
 
       v_now := clock_timestamp();
       v_seen := false;
+      v_empty := 0;
       if v_single is null then
         open cur for select t.* from regent.cursors t
           where t.group_id = g.id and t.available_at <= v_now and t.available_at < 'infinity'
@@ -107,6 +109,10 @@ begin
       end if;
       loop
         exit when v_open > v_last or v_bytes >= p_max_bytes;
+        if v_empty >= 500 then
+          v_more := true;
+          exit;
+        end if;
         fetch cur into c;
         exit when not found;
         v_seen := true;
@@ -203,7 +209,9 @@ begin
         end if;
 
         if v_a is null then
-          -- Nothing to deliver from here now: not due, deleted, or really at the head.
+          -- Nothing to deliver from here now: not due, deleted, or really at the head. Very many such partitions are
+          -- seen to in several calls.
+          v_empty := v_empty + 1;
           if v_due is null then
             v_committed := greatest(v_upto, c.committed);
             v_due := regent.settle_cursor(c.partition_id, v_committed);
@@ -264,7 +272,7 @@ begin
     request := null; group_id := null; partition_id := null; partition := null; lease := null; first := null; last := null;
     at := null; body := null; skip := null; attempts := null;
     if v_open <= v_last then
-      state := case when v_bytes >= p_max_bytes then 'partial' when v_more then 'seeding' else state end;
+      state := case when v_bytes >= p_max_bytes then 'partial' when v_more then 'unfinished' else state end;
     end if;
     next_ms := regent.ms_until(v_next);
     return next;

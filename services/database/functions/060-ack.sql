@@ -81,7 +81,7 @@ begin
     for k in v_other .. v_other + p_others[i] - 1 loop
       v_position := p_positions[k];
       v_kind := p_kinds[k];
-      v_error := v_errors[k];
+      v_error := coalesce(v_errors[k], '');   -- one empty text splits into no texts at all
       if v_position <= r.committed or v_acked @> v_position then
         outcomes := outcomes || 'a';
         continue;
@@ -107,8 +107,9 @@ begin
           select r.queue_id, r.queue, s.partition_id, r.partition, p_groups[i], v_position,
                  regent.line_at(s.body, v_position - s.first + 1), v_error,
                  case when p_kinds[k] = 'failed' then v_failures - 1 else coalesce(v_failures, 0) end, s.created_at
-            from regent.segments s
-            where s.partition_id = p_partitions[i] and s.first <= v_position order by s.first desc limit 1
+            from (select * from regent.segments t
+                    where t.partition_id = p_partitions[i] and t.first <= v_position order by t.first desc limit 1) s
+            where v_position < s.first + s.count   -- it may have been deleted meanwhile
           on conflict (partition_id, consumer_group, position) do nothing;
         v_acked := v_acked + int8multirange(int8range(v_position, v_position, '[]'));
         outcomes := outcomes || 'd';
