@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Message } from './support.ts'
-import { ack, all, configure, numbers, pick, pop, push, seededRandom, startPair } from './support.ts'
+import { ack, all, configure, numbers, patience, pick, pop, push, seededRandom, startPair } from './support.ts'
 import { until } from '../support.ts'
 
 t.test('consumers that die with their leases: every message is acknowledged in the end, and none comes again after that', async t => {
@@ -24,8 +24,9 @@ t.test('consumers that die with their leases: every message is acknowledged in t
     }
   }
   const late: Promise<void>[] = []
+  const goesOn = patience()
   const consume = async (consumer: number): Promise<void> => {
-    for (let turn = consumer; done.size + unknown.size < sent.length; turn++) {
+    for (let turn = consumer; done.size + unknown.size < sent.length && goesOn(); turn++) {
       const messages = await pop(pick(pair.both, consumer), `${queue}?batch=12&partitions=3&wait=true&timeout=500`)
       for (const { transactionId } of messages) {
         if (done.has(transactionId)) faults.push(`${transactionId} was delivered after it had been acknowledged`)

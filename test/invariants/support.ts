@@ -159,6 +159,15 @@ export async function all<T> (work: readonly Promise<T>[]): Promise<T[]> {
   })
 }
 
+/** A check for loops that end when everything has arrived: throws once that has taken far too long. */
+export function patience (): () => boolean {
+  const until = performance.now() + 60_000
+  return () => {
+    if (performance.now() > until) throw new Error('it does not come to an end')
+    return true
+  }
+}
+
 /** 0 .. count - 1. */
 export function numbers (count: number): number[] {
   return Array.from({ length: count }, (_, i) => i)

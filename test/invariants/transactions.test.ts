@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Service } from '../support.ts'
 import type { Message } from './support.ts'
-import { all, configure, eachAtOnce, hold, numbers, pick, pop, push, seededRandom, startPair, untilBlocked } from './support.ts'
+import { all, configure, eachAtOnce, hold, numbers, patience, pick, pop, push, seededRandom, startPair, untilBlocked } from './support.ts'
 import { until } from '../support.ts'
 
 interface Outcome { status: number, success: boolean, error?: string, code?: string }
@@ -34,8 +34,9 @@ t.test('concurrent transactions through two instances happen whole or not at all
   let failed = 0
   let left = inputs.length
   let attempts = 0
+  const goesOn = patience()
   await all(numbers(8).map(async consumer => {
-    while (left > 0) {
+    while (left > 0 && unexpected.length === 0 && goesOn()) {
       const messages = await pop(pick(pair.both, consumer), 'in?batch=8&partitions=2&wait=true&timeout=500')
       for (const [turn, fault] of [random(4), -1].entries()) {
         if (messages.length === 0) break
@@ -108,10 +109,11 @@ t.test('a pipeline of two stages gives each input one output, though its workers
   for (const queue of ['in', 'middle']) await configure(pair.first, queue, { leaseTime: 1 })
   let finished = 0
   let refused = 0
+  const goesOn = patience()
   const workers = (from: string, to: string, total: number): Promise<void>[] => {
     let moved = 0
     return numbers(4).map(async worker => {
-      while (moved < total) {
+      while (moved < total && goesOn()) {
         const messages = await pop(pick(pair.both, worker), `${from}?batch=6&partitions=2&wait=true&timeout=500`)
         if (messages.length === 0) continue
         const fate = random(10)

@@ -7,6 +7,9 @@ const FILL_BATCH = 100
 const FILL_CONNECTIONS = 32
 const MOST_MESSAGES = 600_000
 const TRIAL_SHARE = 10
+// Consumers of large batches are few, and a backlog is many rounds of all of them: else it measures how a convoy ends.
+const LARGE_BATCH_CONNECTIONS = 16
+const LEAST_ROUNDS = 20
 
 interface Kind { name: string, title: string, batch: number, autoAck: boolean, floor: string, trial: number }
 
@@ -17,8 +20,17 @@ const KINDS: Kind[] = [
 ]
 
 /** Consuming a backlog that was pushed 100 at a time to 100 partitions. */
-export function consumeWorkloads (connections: number): Workload[] {
-  return KINDS.map(({ name, title, batch, autoAck, floor, trial }) => ({
+export function consumeWorkloads (most: number): Workload[] {
+  return KINDS.map(kind => workload(kind, consumersOf(kind.batch, most)))
+}
+
+/** How many consumers share a backlog. */
+export function consumersOf (batch: number, most: number): number {
+  return batch === 1 ? most : Math.min(most, LARGE_BATCH_CONNECTIONS)
+}
+
+function workload ({ name, title, batch, autoAck, floor, trial }: Kind, connections: number): Workload {
+  return {
     name,
     title: `${title}, ${PARTITIONS} partitions`,
     connections,
@@ -31,13 +43,15 @@ export function consumeWorkloads (connections: number): Workload[] {
       }
       // The warm-up is a small backlog; how fast it goes says how large the real one has to be.
       const warmUp = await generator.perform(await drain(`${name}-trial`, warmUpSeconds === 0 ? trial / TRIAL_SHARE : trial))
-      return await measure(await drain(name, backlogFor(warmUp.messages / warmUp.seconds, seconds)), { database, serverPid, generator })
+      const least = warmUpSeconds === 0 ? 0 : LEAST_ROUNDS * connections * batch
+      const job = await drain(name, backlogFor(warmUp.messages / warmUp.seconds, seconds, least))
+      return await measure(job, { database, serverPid, generator })
     }
-  }))
+  }
 }
 
 /** A backlog that lasts about so long, in whole rounds of all partitions. */
-export function backlogFor (perSecond: number, seconds: number): number {
+export function backlogFor (perSecond: number, seconds: number, least = 0): number {
   const round = PARTITIONS * FILL_BATCH
-  return Math.ceil(Math.min(perSecond * seconds, MOST_MESSAGES) / round) * round
+  return Math.ceil(Math.max(Math.min(perSecond * seconds, MOST_MESSAGES), least) / round) * round
 }

@@ -1,7 +1,7 @@
 import { measure } from '../measure.ts'
 import type { InsertJob, TakeRowsJob } from '../jobs.ts'
 import { makePayloads } from '../messages.ts'
-import { backlogFor } from './consume.ts'
+import { backlogFor, consumersOf } from './consume.ts'
 import type { BenchContext, Workload } from './context.ts'
 
 const PARTITIONS = 100
@@ -9,7 +9,7 @@ const TRIAL_ROWS = 10_000
 
 /** What PostgreSQL does with the same bytes in an ordinary table, without any service in between. */
 export function floorWorkloads (connections: number): Workload[] {
-  return [...[1, 10, 100].map(batch => insertWorkload(batch, connections)), ...[1000, 1].map(batch => takeWorkload(batch, connections))]
+  return [...[1, 10, 100].map(batch => insertWorkload(batch, connections)), ...[1000, 1].map(batch => takeWorkload(batch, consumersOf(batch, connections)))]
 }
 
 function insertWorkload (batch: number, connections: number): Workload {

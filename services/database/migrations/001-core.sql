@@ -53,7 +53,8 @@ create table regent.segments (
 ) with (toast_tuple_target = 8160, autovacuum_vacuum_insert_scale_factor = 0.2);
 alter table regent.segments alter column tx set storage main;
 
--- A consumer group of one queue. since: messages older than this are not for it (null: all of them). Its cursor rows
+-- A consumer group of one queue. since: of what was there when it was made, messages older than this are not for it
+-- (null: all are). Its cursor rows
 -- are made in steps of partition id; seeded_to is how far that has come, null once it is done.
 create table regent.groups (
   id bigint generated always as identity primary key,
