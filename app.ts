@@ -1,6 +1,6 @@
-import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import cors from './plugins/cors.ts'
 import errors from './plugins/errors.ts'
 import postgres from './plugins/postgres.ts'
 import pressure from './plugins/pressure.ts'
@@ -29,8 +29,6 @@ declare module 'fastify' {
 }
 
 const LONGEST_NAME = 255
-// What @fastify/cors leaves on the requests of an application that uses it.
-const CORS_MARK = 'corsPreflightEnabled'
 
 /**
  * The service as one Fastify plugin. The host gets one decorator; routes, parsers, error handler and hooks live in an
@@ -68,18 +66,19 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(errors, { maxBodyBytes: options.maxBodyBytes })
   await app.register(rawJson)
   await app.register(pressure, { maxEventLoopDelayMs: options.maxEventLoopDelayMs })
-  // Browsers' dashboards call from anywhere; no credentials are ever involved. A host that has rules of its own keeps them.
-  if (!app.hasRequestDecorator(CORS_MARK)) await app.register(cors, { origin: '*', methods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'], allowedHeaders: ['Content-Type', 'Authorization'], maxAge: 86_400, strictPreflight: false })
+  await app.register(cors)
   await app.register(schema, { connection })
   await app.register(postgres, { connection, poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
   await app.register(queue, { connection, ...options })
 
   app.addHook('onRoute', route => { route.bodyLimit ??= options.maxBodyBytes })
-  await app.register(healthRoutes, options)
-  await app.register(pushRoutes, options)
-  await app.register(popRoutes, options)
-  await app.register(ackRoutes, options)
-  await app.register(transactionRoutes, options)
+  // The prefix holds for this instance already; handed on, it would be added once more.
+  const { prefix: _prefix, ...limits } = options
+  await app.register(healthRoutes, limits)
+  await app.register(pushRoutes, limits)
+  await app.register(popRoutes, limits)
+  await app.register(ackRoutes, limits)
+  await app.register(transactionRoutes, limits)
   await app.register(leaseRoutes)
   await app.register(queueRoutes)
 }

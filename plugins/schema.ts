@@ -24,7 +24,7 @@ async function schemaPlugin (app: FastifyInstance, { connection }: SchemaPluginO
       return
     } catch (error) {
       const fault = faultOf(error)
-      if (fault === 'refused' || performance.now() > until) throw error
+      if (fault === 'refused' || performance.now() + PAUSE_MS > until) throw error
       app.log.warn({ err: error }, 'the database cannot be reached yet')
       await delay(PAUSE_MS)
     }

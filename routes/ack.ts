@@ -33,7 +33,7 @@ function singleAck (body: Record<string, unknown>): Acknowledgement {
     throw new FieldError('partitionId', 'required', 'partitionId is required to ensure message uniqueness')
   }
   const word = typeof status === 'string' ? ackStatus(status) : 'completed'
-  return acknowledgement(body, { transactionId, partitionId }, ackGroup(body.consumerGroup, 'consumerGroup'), word, '')
+  return acknowledgement(body, transactionId, partitionId, ackGroup(body.consumerGroup, 'consumerGroup'), word, '')
 }
 
 function batchAck (item: unknown, path: string, group: string): Acknowledgement {
@@ -47,7 +47,7 @@ function batchAck (item: unknown, path: string, group: string): Acknowledgement 
       `${path}: Each acknowledgment must have a valid partitionId string to ensure message uniqueness`)
   }
   const word = status === undefined || status === null ? 'completed' : typeof status === 'string' ? ackStatus(status) : null
-  return acknowledgement(fields, { transactionId, partitionId }, group, word, 'Retries exhausted')
+  return acknowledgement(fields, transactionId, partitionId, group, word, 'Retries exhausted')
 }
 
 function wireResults (results: AckResult[]): object[] {

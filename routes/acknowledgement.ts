@@ -35,7 +35,7 @@ export function ackError (value: unknown, fallback: string): string {
 }
 
 /** An acknowledgement from its wire fields, with the ids already checked to be texts. */
-export function acknowledgement (fields: Readonly<Record<string, unknown>>, ids: { transactionId: string, partitionId: string },
+export function acknowledgement (fields: Readonly<Record<string, unknown>>, transactionId: string, partitionId: string,
   group: string, status: AckStatus | null, noError: string): Acknowledgement {
-  return { ...ids, group, status, leaseId: ackLease(fields.leaseId), error: ackError(fields.error, noError) }
+  return { transactionId, partitionId, group, status, leaseId: ackLease(fields.leaseId), error: ackError(fields.error, noError) }
 }

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { messageId } from '../services/log/ids.ts'
+import { messageId, messageIdPrefix, positionSuffix } from '../services/log/ids.ts'
 import { readPushBody } from '../services/json/push-body.ts'
 import type { PushResult } from '../services/queue/types.ts'
 import { requiredText } from './body.ts'
@@ -11,16 +11,31 @@ export async function pushRoutes (app: FastifyInstance, limits: PushRouteOptions
   app.post('/api/v1/push', async (request, reply) => {
     const { items } = readPushBody(requiredText(request), limits)
     const results = await app.queue.push(items)
-    return await reply.code(201).type('application/json').send(`[${results.map(resultText).join(',')}]`)
+    return await reply.code(201).type('application/json').send(resultsText(results))
   })
 }
 
-/** One element of the answer. A duplicate carries the first message's id, and no partition or trace. */
-function resultText (result: PushResult, index: number): string {
-  const id = messageId(result.partitionId, result.position)
-  const head = `{"index":${index},"status":"${result.status}","message_id":"${id}","transaction_id":${JSON.stringify(result.transactionId)}`
-  const queue = `"queueName":${JSON.stringify(result.queue)}}`
-  if (result.status === 'duplicate') return `${head},${queue}`
-  const trace = result.traceId === null ? 'null' : `"${result.traceId}"`
-  return `${head},"partition_id":"${messageId(result.partitionId, 0)}","trace_id":${trace},${queue}`
+/**
+ * The answer, an element per item. A duplicate carries the first message's id, and no partition or trace. What depends on
+ * the partition alone is built once for neighbours in the same one.
+ */
+function resultsText (results: PushResult[]): string {
+  let out = '['
+  let last: PushResult | undefined
+  let idPrefix = ''
+  let partition = ''
+  let queue = ''
+  for (const [index, result] of results.entries()) {
+    if (last?.partitionId !== result.partitionId || last.queue !== result.queue) {
+      idPrefix = messageIdPrefix(result.partitionId)
+      partition = `,"partition_id":"${messageId(result.partitionId, 0)}","trace_id":`
+      queue = `,"queueName":${JSON.stringify(result.queue)}}`
+      last = result
+    }
+    out += `${index === 0 ? '' : ','}{"index":${index},"status":"${result.status}","message_id":"${idPrefix}${positionSuffix(result.position)}"` +
+      `,"transaction_id":${JSON.stringify(result.transactionId)}`
+    if (result.status === 'queued') out += partition + (result.traceId === null ? 'null' : `"${result.traceId}"`)
+    out += queue
+  }
+  return out + ']'
 }

@@ -35,9 +35,8 @@ function failure (transactionId: string, error: string): object {
 function ackOf (fields: Record<string, unknown>, path: string): Acknowledgement {
   const { transactionId, partitionId, status, consumerGroup } = fields
   // Ids that are no texts name no message: the transaction fails, as with any unknown message.
-  const ids = { transactionId: typeof transactionId === 'string' ? transactionId : '', partitionId: typeof partitionId === 'string' ? partitionId : '' }
   const word = status === undefined || status === null ? 'completed' : typeof status === 'string' ? ackStatus(status) : null
-  return acknowledgement(fields, ids, ackGroup(consumerGroup, `${path}.consumerGroup`), word, 'Unknown error')
+  return acknowledgement(fields, textOf(transactionId), textOf(partitionId), ackGroup(consumerGroup, `${path}.consumerGroup`), word, 'Unknown error')
 }
 
 /** One element per flattened operation, in the order in which they were sent. */
@@ -69,4 +68,8 @@ function wireResults (operations: Operation[], result: Extract<TransactionResult
     }
   }
   return results
+}
+
+function textOf (value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }

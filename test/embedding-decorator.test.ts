@@ -28,14 +28,15 @@ t.test('can be used once the plugin is there, from onReady on in any case', asyn
   await app.register(async child => {
     child.addHook('onReady', async () => { await app.regent.configure('tasks', { leaseTime: 7 }) })
   })
-  app.register(regent, { databaseUrl }).after(() => {})
   let error: unknown
-  app.register(async () => {
-    // Loaded after it, so it is there.
-    await app.regent.push([{ queue: 'tasks', payload: 1 }])
-  })
+  // Called for the scope in which Regent then loads: the decorator is there, the queue is not.
   app.addHook('onRegister', () => {
     if (app.hasDecorator('regent')) app.regent.push([]).catch((caught: unknown) => { error ??= caught })
+  })
+  void app.register(regent, { databaseUrl })
+  void app.register(async () => {
+    // Loaded after it, so it is there.
+    await app.regent.push([{ queue: 'tasks', payload: 1 }])
   })
   await app.ready()
   t.match(error, { code: 'RGT_REQUEST_INVALID', message: /once the application is ready/ })

@@ -60,12 +60,13 @@ t.test('applications are typed through the package, and mistakes are type errors
     moduleResolution: ts.ModuleResolutionKind.NodeNext,
     strict: true,
     exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: false,
+    lib: ['lib.es2022.d.ts'],
+    skipLibCheck: true,
     noEmit: true,
     types: ['node'],
     typeRoots: [join(folder, 'node_modules/@types')]
   })
-  const faults = ts.getPreEmitDiagnostics(program).filter(({ file }) => file === undefined || !file.fileName.includes('/node_modules/fastify/'))
+  const faults = ts.getPreEmitDiagnostics(program)
   t.same(faults.map(({ file, start, messageText }) => {
     const line = file === undefined || start === undefined ? '' : `${file.fileName}:${file.getLineAndCharacterOfPosition(start).line + 1}: `
     return line + ts.flattenDiagnosticMessageText(messageText, '\n')

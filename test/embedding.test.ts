@@ -81,6 +81,21 @@ t.test('a host answers as it did before, and Regent answers under its prefix onl
   t.equal(preflight.headers['access-control-allow-origin'], 'https://host.example', 'and so do its rules for other origins')
 })
 
+t.test('browsers may call from anywhere, under the prefix and nowhere else', async t => {
+  const app = Fastify()
+  t.teardown(async () => { await app.close() })
+  await app.register(regent, { prefix: '/mq', databaseUrl: await createDatabase(t) })
+  app.post('/mq-admin', async () => 'done')
+  const preflight = async (url: string): Promise<unknown[]> => {
+    const { statusCode, headers } = await app.inject({ method: 'OPTIONS', url, headers: { origin: 'https://a.example', 'access-control-request-method': 'POST' } })
+    return [statusCode, headers['access-control-allow-origin'], headers['access-control-allow-methods']]
+  }
+  t.same(await preflight('/mq/api/v1/push'), [204, '*', 'GET, POST, PUT, DELETE, OPTIONS'])
+  t.same(await preflight('/mq-admin'), [404, undefined, undefined])
+  t.equal((await app.inject({ method: 'POST', url: '/mq-admin' })).headers['access-control-allow-origin'], undefined)
+  t.equal((await app.inject('/mq/health')).headers['access-control-allow-origin'], '*')
+})
+
 t.test('mounted at the root it leaves the unknown routes to a host that answers them', async t => {
   const databaseUrl = await createDatabase(t)
   const app = await makeHost(t, app => { void app.register(regent, { databaseUrl }) })

@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { cpus, release, totalmem, type } from 'node:os'
+import { cpus, loadavg, release, totalmem, type } from 'node:os'
 
 export interface Machine {
   cpu: string
   cores: number
   memoryGb: number
+  /** Of the last minute before the run: how much else was going on. */
+  loadAverage: number
   os: string
   node: string
   commit: string
@@ -17,6 +19,7 @@ export function describeMachine (): Machine {
     cpu: all[0]?.model.trim() ?? 'unknown',
     cores: all.length,
     memoryGb: Math.round(totalmem() / 1024 ** 3),
+    loadAverage: Math.round((loadavg()[0] ?? 0) * 100) / 100,
     os: `${type()} ${release()}`,
     node: process.version,
     commit: git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') === '' ? '' : ' with uncommitted changes'),

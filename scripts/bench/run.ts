@@ -28,12 +28,13 @@ async function main (): Promise<void> {
   const chosen = all.filter(({ name }) => options.only.length === 0 || options.only.some(wanted => names.has(wanted) ? name === wanted : name.startsWith(wanted)))
   if (chosen.length === 0) throw new UsageError('no workload of that name: see --list')
 
+  const machine = describeMachine()
   const database = await openDatabase(process.env.DATABASE_URL)
   try {
     const server = await startServer('../../server.js', { DATABASE_URL: database.url, PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'error' }, profilerArguments(options))
     try {
       const rows = await runAll(chosen, options, database, server)
-      await publish({ machine: describeMachine(), postgres: { version: database.version, isEmbedded: database.isEmbedded, settings: database.settings }, options, rows }, options)
+      await publish({ machine, postgres: { version: database.version, isEmbedded: database.isEmbedded, settings: database.settings }, options, rows }, options)
     } finally {
       await server.stop()
     }

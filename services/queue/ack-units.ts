@@ -2,8 +2,8 @@ import { SEPARATOR, plainArray, textArray } from '../database/literals.ts'
 import type { Acknowledgement } from './types.ts'
 import { isIn, parseRanges } from './messages-in.ts'
 
-/** An acknowledgement whose message has been found. */
-export interface Placed { ack: Acknowledgement, partitionId: number, position: number }
+/** An acknowledgement whose message has been found; `unit` is the one it was gathered into. */
+export interface Placed { ack: Acknowledgement, partitionId: number, position: number, unit?: AckUnit }
 
 /** What one caller says about one (partition, group) under one lease. */
 export interface AckUnit {
@@ -54,17 +54,29 @@ export interface AckArguments {
  */
 export function gatherUnits (placed: Iterable<Placed>, leasesOf: (ack: Acknowledgement) => string | null): AckUnit[] {
   const units = new Map<string, AckUnit>()
+  let last: AckUnit | undefined
   for (const word of placed) {
     const leases = leasesOf(word.ack)
+    // A batch is mostly one unit: do not build its key for every word.
+    if (last !== undefined && last.partitionId === word.partitionId && last.group === word.ack.group && last.leases === leases) {
+      enter(last, word)
+      continue
+    }
     const key = `${word.partitionId}\0${word.ack.group}\0${leases ?? ''}`
     let unit = units.get(key)
     if (unit === undefined) {
       unit = { partitionId: word.partitionId, group: word.ack.group, leases, words: new Map() }
       units.set(key, unit)
     }
-    if (!unit.words.has(word.position)) unit.words.set(word.position, word)
+    enter(unit, word)
+    last = unit
   }
   return [...units.values()].sort((a, b) => a.partitionId - b.partitionId || (a.group < b.group ? -1 : a.group > b.group ? 1 : 0))
+}
+
+function enter (unit: AckUnit, word: Placed): void {
+  word.unit = unit
+  if (!unit.words.has(word.position)) unit.words.set(word.position, word)
 }
 
 /** Pack units into arguments: completed positions as ranges, the others one by one. */

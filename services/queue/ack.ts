@@ -6,7 +6,7 @@ import { hashId } from '../log/hash.ts'
 import { parseAddress } from '../log/ids.ts'
 import { gatherUnits, outcomesOf, packAcks } from './ack-units.ts'
 import type { AckOutcome, AckRow, AckUnit, Placed } from './ack-units.ts'
-import type { Deliveries } from './deliveries.ts'
+import type { Deliveries, Positions } from './deliveries.ts'
 import type { Acknowledgement, AckResult, Available } from './types.ts'
 
 export interface AckOptions {
@@ -61,14 +61,25 @@ export class Ack {
   async place (acks: readonly Acknowledgement[]): Promise<(Placed | null)[]> {
     const placed: (Placed | null)[] = []
     const missing = new Map<string, { partitionId: number, group: string, indexes: number[], ids: string[] }>()
+    // A batch is mostly about one delivery: look it up once.
+    let address = ''
+    let lease: string | null = null
+    let partitionId: number | undefined
+    let delivered: Positions | null = null
+    const repeats = new Map<readonly number[], number>()
     for (const [i, ack] of acks.entries()) {
       placed.push(null)
-      const partitionId = parseAddress(ack.partitionId)?.partition
+      if (i === 0 || ack.partitionId !== address || ack.leaseId !== lease) {
+        address = ack.partitionId
+        lease = ack.leaseId
+        partitionId = parseAddress(address)?.partition
+        delivered = partitionId === undefined || lease === null ? null : this.#deliveries.positions(lease, partitionId)
+      }
       if (partitionId === undefined) continue
       const idText = JSON.stringify(ack.transactionId)
-      const position = ack.leaseId === null ? null : this.#deliveries.find(ack.leaseId, partitionId, idText)
-      if (position !== null) {
-        placed[i] = { ack, partitionId, position }
+      const position = delivered?.get(idText)
+      if (position !== undefined) {
+        placed[i] = { ack, partitionId, position: typeof position === 'number' ? position : nextOf(position, repeats) }
         continue
       }
       const key = `${partitionId}\0${ack.group}`
@@ -97,6 +108,18 @@ export class Ack {
       const ack = found === undefined ? undefined : acks[found.index]
       if (found !== undefined && ack !== undefined) {
         placed[found.index] = { ack, partitionId: found.partitionId, position: Number(row.position) }
+      }
+    }
+    // The second word about one message: there was no further message with its id.
+    for (const { ids, indexes } of units) {
+      const firstOf = new Map<string, Placed>()
+      for (const [k, index] of indexes.entries()) {
+        const word = placed[index] ?? null
+        const ack = acks[index]
+        const idText = ids[k] ?? ''
+        const earlier = firstOf.get(idText)
+        if (word !== null) firstOf.set(idText, word)
+        else if (earlier !== undefined && ack !== undefined) placed[index] = { ack, partitionId: earlier.partitionId, position: earlier.position }
       }
     }
   }
@@ -138,34 +161,30 @@ export class Ack {
   }
 }
 
+/** The k-th word about an id is about the k-th message with it; further ones repeat the last. */
+function nextOf (positions: readonly number[], repeats: Map<readonly number[], number>): number {
+  const k = repeats.get(positions) ?? 0
+  repeats.set(positions, k + 1)
+  return positions[Math.min(k, positions.length - 1)] ?? 0
+}
+
 /** The result of each acknowledgement, in order. */
 export function settleAcks (acks: readonly Acknowledgement[], placed: readonly (Placed | null)[],
   units: readonly AckUnit[], rows: readonly AckRow[]): AckResult[] {
-  const outcomes = new Map<Placed, { outcome: AckOutcome, row: AckRow }>()
-  const byPlace = new Map<string, { outcome: AckOutcome, row: AckRow }>()
+  const settled = new Map<AckUnit, { row: AckRow, outcomes: Map<number, AckOutcome> }>()
   for (const row of rows) {
     const unit = units[row.unit - 1]
-    if (unit === undefined) continue
-    for (const [position, outcome] of outcomesOf(unit, row)) {
-      const word = unit.words.get(position)
-      const place = `${unit.partitionId}\0${unit.group}\0${position}`
-      byPlace.set(place, { outcome, row })
-      if (word === undefined) continue
-      outcomes.set(word, { outcome, row })
-      byPlace.set(`${place}\0${word.ack.leaseId}`, { outcome, row })
-    }
+    if (unit !== undefined) settled.set(unit, { row, outcomes: outcomesOf(unit, row) })
   }
   return acks.map((ack, i) => {
     const word = placed[i] ?? null
     if (word === null) return resultOf(ack, null, NOT_FOUND, null)
-    // A second word about the same message shares the first one's result, if it can be that of the same lease: others
-    // may have spoken about the message in the same call.
-    const place = `${word.partitionId}\0${ack.group}\0${word.position}`
-    const settled = outcomes.get(word) ?? byPlace.get(`${place}\0${ack.leaseId}`) ?? byPlace.get(place)
-    if (settled === undefined || ack.status === null) return resultOf(ack, null, null, null)
+    // A second word about a message under the same lease is in the same unit and shares the first one's result.
+    const answer = word.unit === undefined ? undefined : settled.get(word.unit)
+    const outcome = answer?.outcomes.get(word.position)
+    if (answer === undefined || outcome === undefined) return resultOf(ack, null, null, null)
     // Remembered here, but its queue has been deleted meanwhile.
-    const error = settled.row.queue === null ? NOT_FOUND : ERROR_TEXTS[settled.outcome]
-    return resultOf(ack, settled.outcome, error, settled.row)
+    return resultOf(ack, outcome, answer.row.queue === null ? NOT_FOUND : ERROR_TEXTS[outcome], answer.row)
   })
 }
 

@@ -96,7 +96,10 @@ export class Appender {
           this.#directory.learn(entry, known, row.foreign_tx, base, [], row.at_ms)
         }
       } else {
-        for (const [i, outgoing] of messages.entries()) settle(outgoing, 'queued', entry.id, base + 1 + i)
+        for (const [i, outgoing] of messages.entries()) {
+          outgoing.writtenTo = entry
+          settle(outgoing, 'queued', entry.id, base + 1 + i)
+        }
         this.#directory.learn(entry, known, row.foreign_tx, base, messages.map(outgoing => outgoing.hash), row.at_ms)
       }
     }

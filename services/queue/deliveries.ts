@@ -2,7 +2,10 @@ import { LRUCache } from 'lru-cache'
 import { transactionIdOf } from '../log/line.ts'
 import type { Delivery, Run } from '../poll/types.ts'
 
-interface Remembered { runs: Run[], positions: Map<string, number> | null }
+/** Positions by transaction id (as JSON text); several where an id came again after its deduplication window. */
+export type Positions = ReadonlyMap<string, number | readonly number[]>
+
+interface Remembered { runs: Run[], positions: Positions | null }
 
 /**
  * What this process has delivered and not seen acknowledged: where the messages of a lease stand, so that an
@@ -30,12 +33,12 @@ export class Deliveries {
     for (const [partitionId, own] of byPartition) this.#cache.set(keyOf(leaseId, partitionId), { runs: own, positions: null })
   }
 
-  /** The position of a message of a lease by its transaction id (as JSON text), or null when it is not known here. */
-  find (leaseId: string, partitionId: number, idText: string): number | null {
+  /** The positions of a lease's messages, or null when the lease is not known here. */
+  positions (leaseId: string, partitionId: number): Positions | null {
     const delivery = this.#cache.get(keyOf(leaseId, partitionId))
     if (delivery === undefined) return null
     delivery.positions ??= indexOf(delivery.runs)
-    return delivery.positions.get(idText) ?? null
+    return delivery.positions
   }
 
   forget (leaseId: string, partitionId: number): void {
@@ -47,13 +50,15 @@ function keyOf (leaseId: string, partitionId: number): string {
   return `${leaseId}:${partitionId}`
 }
 
-function indexOf (runs: Run[]): Map<string, number> {
-  const positions = new Map<string, number>()
+function indexOf (runs: Run[]): Positions {
+  const positions = new Map<string, number | number[]>()
   for (const run of runs) {
     for (const [i, line] of run.body.split('\n').entries()) {
       const idText = transactionIdOf(line)
-      // An id may come again once its deduplication window has passed; the first is the one to acknowledge first.
-      if (!positions.has(idText)) positions.set(idText, run.first + i)
+      const known = positions.get(idText)
+      if (known === undefined) positions.set(idText, run.first + i)
+      else if (typeof known === 'number') positions.set(idText, [known, run.first + i])
+      else known.push(run.first + i)
     }
   }
   return positions

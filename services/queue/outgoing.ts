@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hashId } from '../log/hash.ts'
 import { messageLine } from '../log/line.ts'
 import { partitionKey } from './partition-directory.ts'
+import type { PartitionEntry } from './partition-directory.ts'
 import type { NewMessage, PushResult } from './types.ts'
 
 /** A message on its way into the log. */
@@ -18,6 +19,8 @@ export interface Outgoing {
   cleared: Set<number> | null
   /** The earlier message of the same call with the same id. */
   duplicateOf: Outgoing | null
+  /** Where this call has written it. */
+  writtenTo: PartitionEntry | null
   result: PushResult | null
 }
 
@@ -43,6 +46,7 @@ export function prepare (messages: readonly NewMessage[], producerSub: string | 
       isOurs: message.transactionId === null,
       cleared: null,
       duplicateOf: null,
+      writtenTo: null,
       result: null
     }
   })

@@ -127,11 +127,6 @@ export class PartitionDirectory {
     this.#shrink()
   }
 
-  /** The entry of a partition if this process knows it. */
-  peek (key: string): PartitionEntry | undefined {
-    return this.#entries.peek(key)
-  }
-
   /** Forget a partition that is gone. */
   forget (key: string): void {
     this.#entries.delete(key)

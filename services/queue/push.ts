@@ -18,13 +18,11 @@ export interface PushOptions {
 /** The push lane: concurrent pushes become one call, and one segment per partition. */
 export class Push {
   readonly #appender: Appender
-  readonly #directory: PartitionDirectory
   readonly #onAvailable: (events: Available[]) => void
   readonly lane: Lane<Outgoing[], PushResult[]>
 
   constructor ({ pool, directory, onAvailable }: PushOptions) {
     this.#appender = new Appender(pool, directory)
-    this.#directory = directory
     this.#onAvailable = onAvailable
     this.lane = new Lane({
       run: async requests => await this.#run(requests),
@@ -51,21 +49,15 @@ export class Push {
 
   async #run (requests: Outgoing[][]): Promise<PushResult[][]> {
     await retryWhileAway(async () => { await this.#appender.append(requests.flat()) })
-    this.#onAvailable(availableAfter(this.#directory, requests.flat()))
+    this.#onAvailable(availableAfter(requests.flat()))
     return requests.map(request => request.map(resultOf))
   }
 }
 
-/** What became available through these messages: each partition once. */
-export function availableAfter (directory: PartitionDirectory, messages: readonly Outgoing[]): Available[] {
-  const stored = messages.filter(outgoing => outgoing.result?.status === 'queued')
-  const entries = new Map(stored.map(({ message: { queue, partition } }) => [partitionKey(queue, partition), { queue, partition }]))
-  const events: Available[] = []
-  for (const [key, { queue, partition }] of entries) {
-    const entry = directory.peek(key)
-    events.push({ queue, partition, group: null, namespace: entry?.namespace ?? '', task: entry?.task ?? '' })
-  }
-  return events
+/** What became available through these messages: each partition that was written to, once. */
+export function availableAfter (messages: readonly Outgoing[]): Available[] {
+  const written = new Set(messages.map(outgoing => outgoing.writtenTo).filter(entry => entry !== null))
+  return [...written].map(({ queue, partition, namespace, task }) => ({ queue, partition, namespace, task, group: null }))
 }
 
 /** The result of a message that has been appended. */

@@ -46,7 +46,6 @@ class Refused extends Error {
 /** Acknowledgements and pushes as one database transaction, over any number of queues. */
 export class Transaction {
   readonly #pool: Pool
-  readonly #directory: PartitionDirectory
   readonly #appender: Appender
   readonly #ack: Ack
   readonly #onAvailable: (events: Available[]) => void
@@ -54,7 +53,6 @@ export class Transaction {
 
   constructor ({ pool, directory, ack, onAvailable }: TransactionOptions) {
     this.#pool = pool
-    this.#directory = directory
     this.#appender = new Appender(pool, directory)
     this.#ack = ack
     this.#onAvailable = onAvailable
@@ -114,7 +112,7 @@ export class Transaction {
       return { success: false, error: failed[index]?.error ?? NO_LEASE, failedAck: Math.max(index, 0) }
     }
     this.#ack.afterwards(units, rows)
-    this.#onAvailable(availableAfter(this.#directory, outgoing))
+    this.#onAvailable(availableAfter(outgoing))
     return { success: true, pushes: outgoing.map(resultOf), acks: settleAcks(acks, placed, units, rows) }
   }
 }

@@ -18,7 +18,13 @@ function signal (dataDir: string, name: 'SIGSTOP' | 'SIGCONT'): void {
   // The postmaster first, so that no process is born meanwhile.
   process.kill(parent, name)
   const children = execFileSync('ps', ['--no-headers', '-o', 'pid', '--ppid', String(parent)], { encoding: 'utf8' })
-  for (const pid of children.trim().split(/\s+/)) process.kill(Number(pid), name)
+  for (const pid of children.trim().split(/\s+/)) {
+    try {
+      process.kill(Number(pid), name)
+    } catch {
+      // It ended meanwhile.
+    }
+  }
 }
 
 async function checkAnswersWhileAway (t: Test, service: Service): Promise<void> {

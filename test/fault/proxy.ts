@@ -18,10 +18,15 @@ interface Trap {
   caught: (caught: Caught) => void
 }
 
+/** Where a statement is: about to be prepared or bound, or to be executed. */
+type Step = 'begin' | 'execute'
+
 const EXECUTE = 'E'.charCodeAt(0)
 const QUERY = 'Q'.charCodeAt(0)
 const PARSE = 'P'.charCodeAt(0)
 const BIND = 'B'.charCodeAt(0)
+// Type and length of a message.
+const HEAD = 5
 
 /**
  * Stands between a service and PostgreSQL, counts the statements that pass, and holds back or cuts what a test wants.
@@ -55,7 +60,7 @@ export class FaultProxy {
     const proxy = new FaultProxy(own.href)
     server.on('connection', client => {
       const target = folder === null ? connect(port, upstream.hostname) : connect(`${folder}/.s.PGSQL.${port}`)
-      const link = new Link(client, target, text => proxy.#executed(text, link), () => { proxy.#links.delete(link) })
+      const link = new Link(client, target, (text, step) => { proxy.#passes(text, step, link) }, () => { proxy.#links.delete(link) })
       proxy.#links.add(link)
     })
     t.teardown(() => {
@@ -85,9 +90,11 @@ export class FaultProxy {
     for (const link of [...this.#links]) link.destroy()
   }
 
-  #executed (text: string, link: Link): void {
-    this.statements.push(text)
-    const index = this.#traps.findIndex(trap => trap.pattern.test(text))
+  #passes (text: string, step: Step, link: Link): void {
+    if (step === 'execute') this.statements.push(text)
+    // A statement is held back whole: once its first message is with the server, its timeout runs there.
+    const kind = step === 'begin' ? 'statement' : 'answer'
+    const index = this.#traps.findIndex(trap => trap.kind === kind && trap.pattern.test(text))
     const [trap] = index < 0 ? [] : this.#traps.splice(index, 1)
     if (trap === undefined) return
     link.hold(trap.kind)
@@ -99,7 +106,7 @@ export class FaultProxy {
 class Link {
   readonly #client: Socket
   readonly #target: Socket
-  readonly #onStatement: (text: string) => void
+  readonly #onStatement: (text: string, step: Step) => void
   readonly #texts = new Map<string, string>()
   #bound = ''
   #incoming: Buffer = Buffer.alloc(0)
@@ -107,7 +114,7 @@ class Link {
   #holding: Trap['kind'] | null = null
   #held: Buffer[] = []
 
-  constructor (client: Socket, target: Socket, onStatement: (text: string) => void, onEnd: () => void) {
+  constructor (client: Socket, target: Socket, onStatement: (text: string, step: Step) => void, onEnd: () => void) {
     this.#client = client
     this.#target = target
     this.#onStatement = onStatement
@@ -167,10 +174,20 @@ class Link {
 
   #read (message: Buffer): void {
     const type = message[0]
-    if (type === PARSE) this.#texts.set(textAt(message, 5), textAt(message, 5 + Buffer.byteLength(textAt(message, 5)) + 1))
-    else if (type === BIND) this.#bound = textAt(message, 5 + Buffer.byteLength(textAt(message, 5)) + 1)
-    else if (type === EXECUTE) this.#onStatement(this.#texts.get(this.#bound) ?? '')
-    else if (type === QUERY) this.#onStatement(textAt(message, 5))
+    if (type === PARSE) {
+      const name = textAt(message, HEAD)
+      const text = textAt(message, HEAD + Buffer.byteLength(name) + 1)
+      this.#texts.set(name, text)
+      this.#onStatement(text, 'begin')
+    } else if (type === BIND) {
+      this.#bound = textAt(message, HEAD + Buffer.byteLength(textAt(message, HEAD)) + 1)
+      this.#onStatement(this.#texts.get(this.#bound) ?? '', 'begin')
+    } else if (type === EXECUTE) {
+      this.#onStatement(this.#texts.get(this.#bound) ?? '', 'execute')
+    } else if (type === QUERY) {
+      this.#onStatement(textAt(message, HEAD), 'begin')
+      this.#onStatement(textAt(message, HEAD), 'execute')
+    }
   }
 }
 

@@ -187,6 +187,8 @@ begin
               at := regent.wire_time(s.created_at);
               if first = s.first and last = s.first + s.count - 1 then
                 body := s.body;
+              elsif first = last then
+                body := split_part(s.body, E'\n', (first - s.first + 1)::int);
               else
                 body := array_to_string((string_to_array(s.body, E'\n'))[first - s.first + 1 : last - s.first + 1], E'\n');
               end if;
