@@ -10,6 +10,8 @@ import type { RegentOptions, ServerOptions } from './services/options.ts'
 import { startEmbeddedPostgres } from './services/embedded-postgres/start.ts'
 import type { EmbeddedPostgres } from './services/embedded-postgres/start.ts'
 import regent from './app.ts'
+import { sendError } from './plugins/errors.ts'
+import { RegentError } from './services/errors.ts'
 
 // Names have up to 255 characters, each up to 12 when percent-encoded.
 const MAX_PARAM_LENGTH = 4096
@@ -82,6 +84,10 @@ function createApp (server: ServerOptions): FastifyInstance {
     pluginTimeout: 0,
     // Parked polls are answered while closing, so requests that still arrive are served rather than refused.
     return503OnClosing: false,
+    // A path that cannot be decoded belongs to no route and so to no plugin's error handler.
+    frameworkErrors: (error, _request, reply) => {
+      void sendError(reply, new RegentError('RGT_REQUEST_INVALID', { detail: error.message, field: 'path', cause: error }))
+    },
     http: { maxHeaderSize: server.maxHeaderBytes }
   })
 }

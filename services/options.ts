@@ -101,7 +101,7 @@ export const SERVER_OPTIONS: { readonly [K in keyof ServerOptions]: Rule } = {
   logLevel: { env: 'LOG_LEVEL', default: 'info', oneOf: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], doc: 'Least level that is logged' },
   dataDir: { env: 'DATA_DIR', default: './data', doc: 'Folder of the embedded database' },
   maxHeaderBytes: { env: 'UWS_HTTP_MAX_HEADERS_SIZE', default: 16_384, min: 1024, max: 1_048_576, unit: 'bytes', doc: 'Largest request head; beyond it 431' },
-  shutdownTimeoutMs: { env: 'SHUTDOWN_TIMEOUT', default: 10_000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest graceful shutdown' }
+  shutdownTimeoutMs: { env: 'SHUTDOWN_TIMEOUT', default: 15_000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest graceful shutdown' }
 }
 
 /** Settings of the compatible server that would change what is promised if they were silently ignored. */

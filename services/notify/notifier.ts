@@ -42,8 +42,8 @@ export class Notifier {
       connection: {
         ...settings.connection,
         application_name: `${options.connection.applicationName} notify`,
-        // Nothing here is worth an fsync.
-        synchronous_commit: false
+        // Nothing here is worth an fsync. As a text: the driver drops `false`.
+        synchronous_commit: 'off'
       }
     })
   }

@@ -30,6 +30,14 @@ async function sleepInDatabase (pool: Pool, seconds: number, timeoutMs?: number)
   }
 }
 
+t.test('the settings of a connection reach the server', async t => {
+  const { pool } = await start(t, 1)
+  const rows = await pool.call<{ name: string, setting: string }>(sql => sql`
+    select name, setting from pg_settings where name in ('jit', 'work_mem', 'statement_timeout', 'lock_timeout', 'TimeZone') order by 1`)
+  t.strictSame(Object.fromEntries(rows.map(({ name, setting }) => [name, setting])),
+    { TimeZone: 'UTC', jit: 'off', lock_timeout: '1200', statement_timeout: '1350', work_mem: '32768' })
+})
+
 t.test('a call that waited long for a connection does not take the pool down with it', async t => {
   const { pool, warnings } = await start(t, 2)
   const first = [sleepInDatabase(pool, 0.9), sleepInDatabase(pool, 0.9)]

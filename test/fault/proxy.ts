@@ -13,7 +13,7 @@ export interface Caught {
 
 interface Trap {
   pattern: RegExp
-  /** `statement`: the server does not get it yet. `answer`: the server does, but its client hears nothing. */
+  /** `statement`: the server does not get it yet. `answer`: it has been carried out, but its client hears nothing. */
   kind: 'statement' | 'answer'
   caught: (caught: Caught) => void
 }
@@ -27,6 +27,8 @@ const PARSE = 'P'.charCodeAt(0)
 const BIND = 'B'.charCodeAt(0)
 // Type and length of a message.
 const HEAD = 5
+// The server is ready for the next statement, and in no transaction.
+const READY = Buffer.from('Z\0\0\0\x05I')
 
 /**
  * Stands between a service and PostgreSQL, counts the statements that pass, and holds back or cuts what a test wants.
@@ -97,8 +99,7 @@ export class FaultProxy {
     const index = this.#traps.findIndex(trap => trap.kind === kind && trap.pattern.test(text))
     const [trap] = index < 0 ? [] : this.#traps.splice(index, 1)
     if (trap === undefined) return
-    link.hold(trap.kind)
-    trap.caught({ release: () => { link.release() }, cut: () => { link.cut() } })
+    link.hold(trap.kind, () => { trap.caught({ release: () => { link.release() }, cut: () => { link.cut() } }) })
   }
 }
 
@@ -113,6 +114,7 @@ class Link {
   #isStarted = false
   #holding: Trap['kind'] | null = null
   #held: Buffer[] = []
+  #onAnswer: () => void = () => {}
 
   constructor (client: Socket, target: Socket, onStatement: (text: string, step: Step) => void, onEnd: () => void) {
     this.#client = client
@@ -122,8 +124,12 @@ class Link {
     target.on('error', () => {})
     client.on('data', chunk => { this.#fromClient(chunk) })
     target.on('data', chunk => {
-      if (this.#holding === 'answer') this.#held.push(chunk)
-      else client.write(chunk)
+      if (this.#holding !== 'answer') {
+        client.write(chunk)
+        return
+      }
+      this.#held.push(chunk)
+      if (Buffer.concat(this.#held).subarray(-READY.length).equals(READY)) this.#onAnswer()
     })
     client.on('close', () => {
       if (this.#holding !== 'statement') target.destroy()
@@ -134,8 +140,11 @@ class Link {
     })
   }
 
-  hold (kind: Trap['kind']): void {
+  /** Hold back from here. `onHeld` is called once the statement has arrived, or once the server has committed it. */
+  hold (kind: Trap['kind'], onHeld: () => void): void {
     this.#holding = kind
+    if (kind === 'statement') onHeld()
+    else this.#onAnswer = onHeld
   }
 
   release (): void {

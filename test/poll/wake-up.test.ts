@@ -13,13 +13,10 @@ function counts (answer: Answer): unknown[] {
 for (const where of ['the same instance', 'another instance'] as const) {
   t.test(`a parked poll on ${where} is woken by`, async t => {
     const databaseUrl = await createDatabase(t)
-    const { service } = await startWatched(t, { databaseUrl })
-    const { service: waiting, proxy } = where === 'the same instance' ? await startWatched(t, { databaseUrl }) : await startWatched(t, { databaseUrl })
-    const here: Service = where === 'the same instance' ? waiting : service
-    let parkedSoFar = 0
+    const { service: waiting, proxy } = await startWatched(t, { databaseUrl })
+    const here: Service = where === 'the same instance' ? waiting : (await startWatched(t, { databaseUrl })).service
     const park = async (path: string): Promise<ReturnType<typeof poll>> => {
       const begun = poll(waiting, path)
-      parkedSoFar++
       await untilParked(waiting, 1, proxy)
       return begun
     }
@@ -132,7 +129,5 @@ for (const where of ['the same instance', 'another instance'] as const) {
       await here.call('POST', '/api/v1/configure', { queue: 'unlabelled', namespace: 'labelled' })
       t.strictSame(payloads(await polled.answer), [1])
     })
-
-    t.ok(parkedSoFar >= 14)
   })
 }
