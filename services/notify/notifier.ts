@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
 import { poolSettings } from '../database/connection.ts'
 import type { ConnectionOptions } from '../database/connection.ts'
-import type { Available, Log } from '../queue/types.ts'
-import { availableEntry, changedEntry, decodeHints, encodeHints } from './wake-codec.ts'
-import type { Hint } from './wake-codec.ts'
+import type { Hint } from '../poll/hint.ts'
+import type { Log } from '../queue/types.ts'
+import { decodeHints, encodeEntries, entryOf } from './wake-codec.ts'
 
 export interface NotifierOptions {
   connection: ConnectionOptions
   /** Called with what other processes say. */
-  onHint: (hint: Hint) => void
+  onHints: (hints: Hint[]) => void
   /** Called when listening (again) has begun: what was said before was missed. */
   onResync: () => void
   log: Log
@@ -19,6 +19,8 @@ export interface NotifierOptions {
 // is never part of a push's transaction.
 const PAUSE_MS = 5
 const RETRY_MS = 1000
+// Beyond so many entries that could not be sent, "everything" says it shorter.
+const MOST_UNSENT = 1000
 
 /** LISTEN/NOTIFY between the processes on one database: hints only, nothing is lost when one is. */
 export class Notifier {
@@ -28,7 +30,7 @@ export class Notifier {
   readonly #sql: postgres.Sql
   #pending = new Set<string>()
   #timer: NodeJS.Timeout | null = null
-  #isSending = false
+  #sending: Promise<void> | null = null
   #isClosed = false
   #listening: Promise<void> = Promise.resolve()
 
@@ -53,23 +55,19 @@ export class Notifier {
     this.#listening = this.#listen()
   }
 
-  /** Tell the other processes what became available here. */
-  available (events: readonly Available[]): void {
-    for (const event of events) this.#pending.add(availableEntry(event))
-    this.#schedule()
-  }
-
-  /** Tell the other processes that a queue was configured or deleted. */
-  changed (queue: string): void {
-    this.#pending.add(changedEntry(queue))
+  /** Tell the other processes. */
+  send (hints: Iterable<Hint>): void {
+    for (const hint of hints) this.#pending.add(entryOf(hint))
     this.#schedule()
   }
 
   async close (): Promise<void> {
+    // The last of it goes out within the second that ending allows.
+    const last = this.#pending.size > 0 ? this.#sendPending() : null
     this.#isClosed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#sql.end({ timeout: 1 })
-    await this.#listening
+    await Promise.all([last, this.#listening])
   }
 
   async #listen (): Promise<void> {
@@ -89,29 +87,31 @@ export class Notifier {
   #receive (payload: string): void {
     const { origin, hints } = decodeHints(payload)
     if (origin === this.#origin) return
-    for (const hint of hints) this.#options.onHint(hint)
+    this.#options.onHints(hints)
   }
 
+  /** At once when nothing was sent lately, else at a pace. */
   #schedule (): void {
-    if (this.#isSending || this.#isClosed) return
-    this.#isSending = true
-    void this.#send().finally(() => {
-      // At once when nothing was sent lately, else at this pace.
-      setTimeout(() => {
-        this.#isSending = false
-        if (this.#pending.size > 0) this.#schedule()
-      }, PAUSE_MS).unref()
+    if (this.#sending !== null || this.#isClosed || this.#pending.size === 0) return
+    this.#sending = this.#sendPending().then(async isSent => {
+      await new Promise<void>(resolve => { setTimeout(resolve, isSent ? PAUSE_MS : RETRY_MS).unref() })
+      this.#sending = null
+      this.#schedule()
     })
   }
 
-  async #send (): Promise<void> {
-    const payload = encodeHints(this.#origin, this.#pending)
+  /** Whether it got out; if not, it is sent again with what has come by then. */
+  async #sendPending (): Promise<boolean> {
+    const entries = this.#pending
     this.#pending = new Set()
     try {
-      await this.#sql`select pg_notify(${this.#channel}, ${payload})`
+      await this.#sql`select pg_notify(${this.#channel}, ${encodeEntries(this.#origin, entries)})`
+      return true
     } catch (error) {
-      // The others look by themselves before long: their safety net, and theirs is the resynchronisation too.
       if (!this.#isClosed) this.#options.log.debug({ err: error }, 'a notification was not sent')
+      if (entries.size + this.#pending.size > MOST_UNSENT) this.#pending = new Set(['*'])
+      else for (const entry of entries) this.#pending.add(entry)
+      return false
     }
   }
 }

@@ -1,7 +1,9 @@
 import { hasCode } from '../errors.ts'
-import type { Available, Log } from '../queue/types.ts'
+import type { Log } from '../queue/types.ts'
+import type { Hint } from './hint.ts'
 import { Intention, newToken } from './intention.ts'
-import { Spec, specKey } from './spec.ts'
+import type { Spec } from './spec.ts'
+import { SpecIndex } from './spec-index.ts'
 import type { Delivery, Look, LookSpec, PopRequest } from './types.ts'
 
 export interface RegistryOptions {
@@ -45,9 +47,7 @@ const LOST_FOR_MS = 10_000
 export class PollRegistry {
   readonly #options: RegistryOptions
   readonly #now: () => number
-  readonly #specs = new Map<string, Spec>()
-  readonly #byQueue = new Map<string, Set<Spec>>()
-  readonly #filters = new Set<Spec>()
+  readonly #specs = new SpecIndex()
   readonly #ready = new Set<Spec>()
   readonly #safetyNet: NodeJS.Timeout | null
   #calls = 0
@@ -76,7 +76,7 @@ export class PollRegistry {
   async pop (request: PopRequest, signal?: AbortSignal): Promise<Delivery | null> {
     if (this.#isClosed || signal?.aborted === true) return null
     const intention = new Intention(request, this.#now())
-    const spec = this.#specFor(request)
+    const spec = this.#specs.specFor(request)
     spec.waiting.add(intention)
     const giveUp = (): void => { this.#settle(spec, intention, null) }
     signal?.addEventListener('abort', giveUp, { once: true })
@@ -92,22 +92,14 @@ export class PollRegistry {
     return delivery
   }
 
-  /** Messages became available: look for whoever they can serve. */
-  wake (events: readonly Available[]): void {
-    for (const event of events) {
-      for (const spec of this.#byQueue.get(event.queue) ?? []) if (spec.matches(event)) this.#makeReady(spec)
-      for (const spec of this.#filters) if (spec.matches(event)) this.#makeReady(spec)
-    }
+  /** Messages may have become available: look for whoever they can serve. */
+  wake (hints: Iterable<Hint>): void {
+    for (const hint of hints) for (const spec of this.#specs.meantBy(hint)) this.#makeReady(spec)
   }
 
   /** Look for everybody: wake-ups may have been missed. */
   wakeAll (): void {
-    for (const spec of this.#specs.values()) this.#makeReady(spec)
-  }
-
-  /** Visit what waits, to wake by a coarser rule than an event. */
-  wakeWhere (predicate: (spec: Spec) => boolean): void {
-    for (const spec of this.#specs.values()) if (predicate(spec)) this.#makeReady(spec)
+    this.wake([{ kind: 'all' }])
   }
 
   /** Answer everybody empty and give back what is still being claimed. Idempotent. */
@@ -129,33 +121,10 @@ export class PollRegistry {
     }))
   }
 
-  #specFor (request: PopRequest): Spec {
-    const key = specKey(request)
-    const known = this.#specs.get(key)
-    if (known !== undefined) return known
-    const spec = new Spec(key, request)
-    this.#specs.set(key, spec)
-    const { queue } = request.target
-    if (queue === null) {
-      this.#filters.add(spec)
-    } else {
-      const siblings = this.#byQueue.get(queue)
-      if (siblings === undefined) this.#byQueue.set(queue, new Set([spec]))
-      else siblings.add(spec)
-    }
-    return spec
-  }
-
   #drop (spec: Spec): void {
     spec.cancelTimer()
-    this.#specs.delete(spec.key)
+    this.#specs.delete(spec)
     this.#ready.delete(spec)
-    this.#filters.delete(spec)
-    const { queue } = spec.target
-    if (queue === null) return
-    const siblings = this.#byQueue.get(queue)
-    siblings?.delete(spec)
-    if (siblings?.size === 0) this.#byQueue.delete(queue)
   }
 
   #settle (spec: Spec, intention: Intention, delivery: Delivery | null): boolean {

@@ -1,4 +1,5 @@
-import type { Available } from '../queue/types.ts'
+import { shortName } from './hint.ts'
+import type { Hint } from './hint.ts'
 import type { Intention } from './intention.ts'
 import type { PopRequest, Target } from './types.ts'
 
@@ -10,6 +11,8 @@ export class Spec {
   readonly key: string
   readonly target: Target
   readonly group: string
+  /** Short names, as hints carry them; empty where not asked for. */
+  readonly names: { queue: string, partition: string, namespace: string, task: string, group: string }
   /** In order of arrival. */
   readonly waiting = new Set<Intention>()
   /** A look is under way. */
@@ -25,14 +28,23 @@ export class Spec {
     this.key = key
     this.target = target
     this.group = group
+    this.names = {
+      queue: shortName(target.queue),
+      partition: shortName(target.partition),
+      namespace: shortName(target.namespace),
+      task: shortName(target.task),
+      group: shortName(group)
+    }
   }
 
-  /** Whether an event can mean messages for this spec. */
-  matches (event: Available): boolean {
-    const { queue, partition, namespace, task } = this.target
-    if (event.group !== null && event.group !== this.group) return false
-    if (queue === null) return (namespace === null || namespace === event.namespace) && (task === null || task === event.task)
-    return queue === event.queue && (partition === null || event.partition === null || partition === event.partition)
+  /** Whether a hint can mean messages for this spec. */
+  isMeantBy (hint: Exclude<Hint, { kind: 'all' }>): boolean {
+    const { queue, partition, namespace, task, group } = this.names
+    // A queue that was relabelled may have come under a label that is waited for.
+    if (hint.kind === 'changed') return queue === '' || queue === hint.queue
+    if (hint.group !== '' && hint.group !== group) return false
+    if (queue === '') return (namespace === '' || namespace === hint.namespace) && (task === '' || task === hint.task)
+    return queue === hint.queue && (partition === '' || hint.partition === '' || partition === hint.partition)
   }
 
   /** Look again after a time, unless a nearer one is set. */

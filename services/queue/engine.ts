@@ -1,10 +1,9 @@
 import { Pool } from '../database/pool.ts'
 import type { ConnectionOptions } from '../database/connection.ts'
 import { Notifier } from '../notify/notifier.ts'
-import { shortName } from '../notify/wake-codec.ts'
-import type { Hint } from '../notify/wake-codec.ts'
+import { hintOf, shortName } from '../poll/hint.ts'
+import type { Hint } from '../poll/hint.ts'
 import { PollRegistry } from '../poll/registry.ts'
-import type { Spec } from '../poll/spec.ts'
 import type { Delivery, PopRequest } from '../poll/types.ts'
 import { Ack } from './ack.ts'
 import { configureQueue, deleteQueue } from './configure.ts'
@@ -59,7 +58,7 @@ export class Engine {
     })
     this.#notifier = new Notifier({
       connection: options.connection,
-      onHint: hint => { this.#hear(hint) },
+      onHints: hints => { this.#hear(hints) },
       onResync: () => {
         this.#directory.clear()
         this.#registry.wakeAll()
@@ -155,35 +154,24 @@ export class Engine {
       ({ queue: delivery.queue, namespace: delivery.namespace, task: delivery.task, partition, group })))
   }
 
-  #announce (events: Available[]): void {
-    if (events.length === 0) return
-    this.#registry.wake(events)
-    this.#notifier.available(events)
+  #announce (events: readonly Available[]): void {
+    this.#tell(events.map(hintOf))
   }
 
   #changed (queue: string): void {
     this.#directory.forgetQueue(queue)
-    this.#registry.wakeWhere(spec => spec.target.queue === queue || spec.target.queue === null)
-    this.#notifier.changed(queue)
+    this.#tell([{ kind: 'changed', queue: shortName(queue) }])
   }
 
-  #hear (hint: Hint): void {
-    if (hint.kind === 'all') this.#registry.wakeAll()
-    else if (hint.kind === 'available') this.#registry.wakeWhere(spec => isMeant(spec, hint))
-    else {
-      this.#directory.forgetWhere(queue => shortName(queue) === hint.queue)
-      this.#registry.wakeWhere(spec => spec.target.queue === null || shortName(spec.target.queue) === hint.queue)
-    }
+  #tell (hints: Hint[]): void {
+    this.#registry.wake(hints)
+    this.#notifier.send(hints)
   }
-}
 
-/** Whether a hint's hashed names can mean what a spec waits for. */
-function isMeant ({ target, group }: Spec, hint: Extract<Hint, { kind: 'available' }>): boolean {
-  if (hint.group !== '' && hint.group !== shortName(group)) return false
-  if (target.queue === null) {
-    return (target.namespace === null || shortName(target.namespace) === hint.namespace) &&
-      (target.task === null || shortName(target.task) === hint.task)
+  #hear (hints: Hint[]): void {
+    const changed = new Set(hints.filter(hint => hint.kind === 'changed').map(hint => hint.queue))
+    if (changed.size > 0) this.#directory.forgetWhere(queue => changed.has(shortName(queue)))
+    if (hints.some(hint => hint.kind === 'all')) this.#directory.clear()
+    this.#registry.wake(hints)
   }
-  return shortName(target.queue) === hint.queue &&
-    (target.partition === null || hint.partition === '' || shortName(target.partition) === hint.partition)
 }

@@ -2,6 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { RegentError } from '../../services/errors.ts'
+import { hintOf } from '../../services/poll/hint.ts'
+import type { Hint } from '../../services/poll/hint.ts'
 import { PollRegistry } from '../../services/poll/registry.ts'
 import type { RegistryOptions } from '../../services/poll/registry.ts'
 import type { Delivery, Look, LookSpec, PopRequest } from '../../services/poll/types.ts'
@@ -30,8 +32,8 @@ function nothing (spec: LookSpec): Look {
   return { deliveries: spec.requests.map(() => null), state: 'ok', nextMs: null }
 }
 
-function event (queue: string): { queue: string, namespace: string, task: string, partition: string, group: null } {
-  return { queue, namespace: '', task: '', partition: 'p', group: null }
+function event (queue: string): Hint {
+  return hintOf({ queue, namespace: '', task: '', partition: 'p', group: null })
 }
 
 function start (t: Test, options: Partial<RegistryOptions>): PollRegistry {
