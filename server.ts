@@ -30,8 +30,9 @@ async function main (): Promise<void> {
     process.stdout.write(optionsHelp())
     return
   }
-  const { server, regent: options } = readEnvironment(process.env)
+  const { server, regent: options, withoutEffect } = readEnvironment(process.env)
   const app = createApp(server)
+  if (withoutEffect.length > 0) app.log.warn({ variables: withoutEffect }, 'these variables have no effect')
   const dropConnections = followConnections(app.server, server.shutdownTimeoutMs * CLIENTS_SHARE)
   const usesOwn = options.databaseUrl !== undefined || options.databaseHost !== undefined
   let database: Promise<EmbeddedPostgres> | null = null

@@ -56,7 +56,7 @@ export interface ServerOptions {
 }
 
 type Rule =
-  | { env: string, default: number, min: number, max: number, unit?: string, doc: string }
+  | { env: string, overriddenBy?: string, default: number, min: number, max: number, unit?: string, doc: string }
   | { env: string, default: boolean, doc: string }
   | { env: string, default: string | undefined, pattern?: RegExp, oneOf?: readonly string[], hint?: string, doc: string }
 
@@ -75,7 +75,7 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   databaseSsl: { env: 'PG_USE_SSL', default: false, doc: 'TLS to the database' },
   databaseSslRejectUnauthorized: { env: 'PG_SSL_REJECT_UNAUTHORIZED', default: true, doc: 'false: accept any certificate of the database' },
   databaseSchema: { env: 'DB_SCHEMA', default: 'regent', pattern: /^[a-z_][a-z0-9_]{0,47}$/, hint: 'must be at most 48 lower-case letters, digits and underscores', doc: 'Schema for tables and functions' },
-  poolSize: { env: 'DB_POOL_SIZE', default: 20, min: 2, max: 1000, doc: 'Database connections of this process' },
+  poolSize: { env: 'DB_POOL_SIZE', overriddenBy: 'SIDECAR_POOL_SIZE', default: 20, min: 2, max: 1000, doc: 'Database connections of this process (SIDECAR_POOL_SIZE wins, as the request path of the compatible server)' },
   connectTimeoutMs: { env: 'DB_CONNECTION_TIMEOUT', default: 2000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest wait for a connection' },
   statementTimeoutMs: { env: 'DB_STATEMENT_TIMEOUT', default: 30_000, min: 100, max: MAX_INT, unit: 'ms', doc: 'Longest statement; never more than DB_CALL_TIMEOUT' },
   lockTimeoutMs: { env: 'DB_LOCK_TIMEOUT', default: 10_000, min: 10, max: MAX_INT, unit: 'ms', doc: 'Longest wait for a lock' },
@@ -110,6 +110,14 @@ const REFUSED: Record<string, string> = {
   QUEEN_ENCRYPTION_KEY: 'encryption at rest is not available: leave it unset'
 }
 
+/** Its settings for things that are not there: set, they are pointed out at the start. */
+const WITHOUT_EFFECT = [
+  'WEBAPP_ROOT', 'METRICS_SAMPLE_INTERVAL_MS', 'METRICS_AGGREGATE_INTERVAL_S', 'METRICS_RETENTION_DAYS', 'RETENTION_INTERVAL',
+  'RETENTION_BATCH_SIZE', 'PARTITION_CLEANUP_DAYS', 'EVICTION_INTERVAL', 'EVICTION_BATCH_SIZE', 'STATS_INTERVAL_MS',
+  'STATS_RECONCILE_INTERVAL_MS', 'STATS_HISTORY_RETENTION_DAYS', 'FILE_BUFFER_DIR', 'FILE_BUFFER_FLUSH_MS', 'FILE_BUFFER_MAX_BATCH',
+  'FILE_BUFFER_EVENTS_PER_FILE'
+]
+
 /**
  * Options of the plugin from what an embedding application passes. Frozen.
  * @throws RegentError RGT_OPTIONS_INVALID listing every fault
@@ -129,20 +137,23 @@ const IGNORED = new Set(['logLevel', 'logSerializers'])
 
 /**
  * Options of `npm start` from the environment. A variable that is set but empty counts as not set.
- * @returns the server's own, and those to pass on to the plugin
+ * @returns the server's own, those to pass on to the plugin, and which variables are set without having an effect
  * @throws RegentError RGT_OPTIONS_INVALID listing every fault by its variable
  */
-export function readEnvironment (env: Readonly<Record<string, string | undefined>>): { server: ServerOptions, regent: Partial<RegentOptions> } {
+export function readEnvironment (env: Readonly<Record<string, string | undefined>>): { server: ServerOptions, regent: Partial<RegentOptions>, withoutEffect: string[] } {
   const faults: string[] = []
+  const isSet = (name: string): boolean => env[name] !== undefined && env[name] !== ''
+  const variableOf = (rule: Rule | undefined): string =>
+    rule === undefined ? '' : 'overriddenBy' in rule && rule.overriddenBy !== undefined && isSet(rule.overriddenBy) ? rule.overriddenBy : rule.env
   const read = (table: Record<string, Rule>): Record<string, unknown> =>
-    readAll(table, name => fromText(env[table[name]?.env ?? ''], table[name]), name => table[name]?.env ?? name, faults)
+    readAll(table, name => fromText(env[variableOf(table[name])], table[name]), name => variableOf(table[name]), faults)
   const server = read(SERVER_OPTIONS)
   const regent = read(REGENT_OPTIONS)
   for (const [name, why] of Object.entries(REFUSED)) {
-    if (env[name] !== undefined && env[name] !== '' && env[name] !== 'false') faults.push(`${name}: ${why}`)
+    if (isSet(name) && env[name] !== 'false') faults.push(`${name}: ${why}`)
   }
   refuse(faults)
-  return { server: Object.freeze(server) as unknown as ServerOptions, regent: regent as Partial<RegentOptions> }
+  return { server: Object.freeze(server) as unknown as ServerOptions, regent: regent as Partial<RegentOptions>, withoutEffect: WITHOUT_EFFECT.filter(isSet) }
 }
 
 function readAll (table: Record<string, Rule>, valueOf: (name: string) => unknown, label: (name: string) => string, faults: string[]): Record<string, unknown> {

@@ -107,3 +107,13 @@ t.test('no two options share a variable, and the help tells of each with its def
   t.match(help, /DATABASE_URL +unset/)
   t.match(help, /ROUTE_PREFIX +empty/)
 })
+
+t.test('the request-path pool of the compatible server wins over its background pool', async t => {
+  t.equal(readEnvironment({ DB_POOL_SIZE: '150', SIDECAR_POOL_SIZE: '50' }).regent.poolSize, 50)
+  t.equal(readEnvironment({ DB_POOL_SIZE: '150', SIDECAR_POOL_SIZE: '' }).regent.poolSize, 150)
+  t.match(faults(() => readEnvironment({ SIDECAR_POOL_SIZE: '0' })), [/^SIDECAR_POOL_SIZE: /])
+})
+
+t.test('variables that have no effect are pointed out', async t => {
+  t.same(readEnvironment({ FILE_BUFFER_DIR: '/buffers', RETENTION_INTERVAL: '', WEBAPP_ROOT: '/www' }).withoutEffect, ['WEBAPP_ROOT', 'FILE_BUFFER_DIR'])
+})
