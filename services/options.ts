@@ -22,7 +22,7 @@ export interface RegentOptions {
   connectTimeoutMs: number
   statementTimeoutMs: number
   lockTimeoutMs: number
-  /** What a request may wait for the database, in milliseconds; then it is answered 503. */
+  /** What a single call to the database may take, in milliseconds; then the request is answered 503. */
   callTimeoutMs: number
   /** Long-poll limit of a pop that names none. */
   defaultTimeoutMs: number
@@ -79,7 +79,7 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   connectTimeoutMs: { env: 'DB_CONNECTION_TIMEOUT', default: 2000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest wait for a connection' },
   statementTimeoutMs: { env: 'DB_STATEMENT_TIMEOUT', default: 30_000, min: 100, max: MAX_INT, unit: 'ms', doc: 'Longest statement; never more than DB_CALL_TIMEOUT' },
   lockTimeoutMs: { env: 'DB_LOCK_TIMEOUT', default: 10_000, min: 10, max: MAX_INT, unit: 'ms', doc: 'Longest wait for a lock' },
-  callTimeoutMs: { env: 'DB_CALL_TIMEOUT', default: 10_000, min: 200, max: 600_000, unit: 'ms', doc: 'Longest wait of a request for the database, then it is answered 503' },
+  callTimeoutMs: { env: 'DB_CALL_TIMEOUT', default: 10_000, min: 200, max: 600_000, unit: 'ms', doc: 'Longest single call to the database; a request may need several, and is then answered 503' },
   defaultTimeoutMs: { env: 'DEFAULT_TIMEOUT', default: 30_000, min: 0, max: MAX_INT, unit: 'ms', doc: 'Long-poll limit of a pop that names none' },
   defaultBatchSize: { env: 'DEFAULT_BATCH_SIZE', default: 1, min: 1, max: 100_000, doc: 'Batch of a pop that names none' },
   defaultSubscriptionMode: { env: 'DEFAULT_SUBSCRIPTION_MODE', default: '', oneOf: ['', 'all', 'new', 'new-only'], doc: 'Start of a new consumer group whose pop names none' },

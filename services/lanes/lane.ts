@@ -37,6 +37,7 @@ export class Lane<T, R> {
   #isScheduled = false
   #isClosed = false
   #idle: (() => void) | null = null
+  #closed: Promise<void> | null = null
 
   constructor (options: LaneOptions<T, R>) {
     this.#options = options
@@ -65,7 +66,8 @@ export class Lane<T, R> {
   async close (): Promise<void> {
     this.#isClosed = true
     if (this.#calls === 0 && this.#queue.length === 0) return
-    await new Promise<void>(resolve => { this.#idle = resolve })
+    this.#closed ??= new Promise<void>(resolve => { this.#idle = resolve })
+    await this.#closed
   }
 
   #schedule (): void {

@@ -7,15 +7,17 @@ const PAUSE_MS = 100
 
 /**
  * Run an operation that is safe to repeat, again while the database is away or the outcome unknown, for a few seconds.
+ * @param afterUnknown false: not when the outcome is unknown; a function is asked each time
  * @throws the last error
  */
-export async function retryWhileAway<T> (operation: () => Promise<T>): Promise<T> {
+export async function retryWhileAway<T> (operation: () => Promise<T>, { afterUnknown = true }: { afterUnknown?: boolean | (() => boolean) } = {}): Promise<T> {
   const until = performance.now() + KEEP_TRYING_MS
   for (;;) {
     try {
       return await operation()
     } catch (error) {
-      const isWorthIt = hasCode(error, 'RGT_DATABASE_AWAY') || hasCode(error, 'RGT_OUTCOME_UNKNOWN')
+      const mayRepeat = typeof afterUnknown === 'function' ? afterUnknown() : afterUnknown
+      const isWorthIt = hasCode(error, 'RGT_DATABASE_AWAY') || (mayRepeat && hasCode(error, 'RGT_OUTCOME_UNKNOWN'))
       if (!isWorthIt || performance.now() > until) throw error
       await delay(PAUSE_MS)
     }

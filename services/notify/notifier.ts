@@ -109,7 +109,7 @@ export class Notifier {
       return true
     } catch (error) {
       if (!this.#isClosed) this.#options.log.debug({ err: error }, 'a notification was not sent')
-      if (entries.size + this.#pending.size > MOST_UNSENT) this.#pending = new Set(['*'])
+      if (entries.size + this.#pending.size > MOST_UNSENT) this.#pending = new Set(['*', '!*'])
       else for (const entry of entries) this.#pending.add(entry)
       return false
     }

@@ -2,7 +2,7 @@ import type { Hint } from '../poll/hint.ts'
 
 /**
  * Hints as the text of a NOTIFY: `origin entry entry …`. An entry is `queue.namespace.task.partition.group`, `!queue` for
- * a changed queue, or `*` for everything.
+ * a changed queue, `!*` for all of them, or `*` for whatever waits.
  */
 
 // PostgreSQL takes payloads below 8000 bytes.
@@ -15,13 +15,14 @@ export function entryOf (hint: Hint): string {
   return `${hint.queue}.${hint.namespace}.${hint.task}.${hint.partition}.${hint.group}`
 }
 
-/** A payload from its sender's id and entries; coarser entries, then a mere "everything", when they do not fit. */
+/** A payload from its sender's id and entries; when they do not fit, coarser ones, then a mere "everything". */
 export function encodeEntries (origin: string, entries: ReadonlySet<string>): string {
   const exact = `${origin} ${[...entries].join(' ')}`
   if (exact.length <= MAX_PAYLOAD) return exact
   const coarse = new Set([...entries].map(entry => entry.includes('.') ? entry.split('.').slice(0, 3).join('.') + '..' : entry))
   const shorter = `${origin} ${[...coarse].join(' ')}`
-  return shorter.length <= MAX_PAYLOAD ? shorter : `${origin} *`
+  if (shorter.length <= MAX_PAYLOAD) return shorter
+  return [...entries].some(entry => entry.startsWith('!')) ? `${origin} * !*` : `${origin} *`
 }
 
 /** Reads a payload. */

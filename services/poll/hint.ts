@@ -7,7 +7,7 @@ import type { Available } from '../queue/types.ts'
  */
 export type Hint =
   | { kind: 'available', queue: string, namespace: string, task: string, partition: string, group: string }
-  /** A queue was configured or deleted. */
+  /** A queue was configured or deleted; `*`: several were. */
   | { kind: 'changed', queue: string }
   | { kind: 'all' }
 

@@ -17,12 +17,13 @@ export interface AckOptions {
 
 export const NOT_FOUND = 'Message not found'
 export const NO_LEASE = 'Invalid or expired lease'
+export const ALREADY = 'Message already acknowledged'
 const ERROR_TEXTS: Record<AckOutcome, string | null> = {
   done: null,
   again: null,
   dead: null,
   lease: NO_LEASE,
-  already: 'Message already acknowledged',
+  already: ALREADY,
   unknown_group: 'Message was not delivered to this consumer group'
 }
 
@@ -38,7 +39,10 @@ export class Ack {
     this.#deliveries = deliveries
     this.#onAvailable = onAvailable
     this.lane = new Lane({
-      run: async requests => await retryWhileAway(async () => await this.#run(requests)),
+      run: async requests => await retryWhileAway(async () => await this.#run(requests), {
+        // Completing is idempotent. A repeated failure would count twice, or be answered as refused though it counted.
+        afterUnknown: requests.every(acks => acks.every(ack => ack.status === 'completed'))
+      }),
       maxCalls: 4,
       maxItems: 10_000,
       maxBytes: 4 * 1024 * 1024,
@@ -56,9 +60,10 @@ export class Ack {
 
   /**
    * Find where acknowledged messages stand: in what this process has delivered, else in the database.
+   * @param lengths how many of them each caller sent; one caller's words about one id are about different messages
    * @returns one entry per acknowledgement, null where there is no such message
    */
-  async place (acks: readonly Acknowledgement[]): Promise<(Placed | null)[]> {
+  async place (acks: readonly Acknowledgement[], lengths: readonly number[] = [acks.length]): Promise<(Placed | null)[]> {
     const placed: (Placed | null)[] = []
     const missing = new Map<string, { partitionId: number, group: string, indexes: number[], ids: string[] }>()
     // A batch is mostly about one delivery: look it up once.
@@ -67,8 +72,14 @@ export class Ack {
     let partitionId: number | undefined
     let delivered: Positions | null = null
     const repeats = new Map<readonly number[], number>()
+    const ends = new Set<number>()
+    lengths.reduce((end, length) => {
+      ends.add(end + length)
+      return end + length
+    }, 0)
     for (const [i, ack] of acks.entries()) {
       placed.push(null)
+      if (ends.has(i)) repeats.clear()
       if (i === 0 || ack.partitionId !== address || ack.leaseId !== lease) {
         address = ack.partitionId
         lease = ack.leaseId
@@ -126,7 +137,7 @@ export class Ack {
 
   async #run (requests: Acknowledgement[][]): Promise<AckResult[][]> {
     const acks = requests.flat()
-    const placed = await this.place(acks)
+    const placed = await this.place(acks, requests.map(request => request.length))
     const units = gatherUnits(placed.filter(word => word !== null && word.ack.status !== null) as Placed[], ack => ack.leaseId)
     const rows = units.length === 0 ? [] : await this.#call(units)
     const results = settleAcks(acks, placed, units, rows)

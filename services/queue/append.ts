@@ -73,7 +73,12 @@ export class Appender {
       return await write(parts)
     } catch (error) {
       if (hasCode(error, 'RGT_OUTCOME_UNKNOWN')) {
-        for (const part of parts) for (const outgoing of part.messages) outgoing.isOurs = true
+        for (const { entry, messages } of parts) {
+          for (const outgoing of messages) {
+            outgoing.isOurs = true
+            outgoing.isRecognisable = entry.windowSeconds > 0
+          }
+        }
       }
       throw error
     }
@@ -85,6 +90,7 @@ export class Appender {
       if (part === undefined) continue
       const { entry, messages, known } = part
       const base = Number(row.base)
+      if (!row.complete) this.#directory.dropWindow(entry)
       if (row.outcome === 'gone') {
         this.#directory.forget(entry.key)
         checkedTo.delete(entry.key)
@@ -109,7 +115,7 @@ export class Appender {
     if (parts.length === 0) return []
     const a = packPush(parts)
     return await this.#pool.call<PushRow & Record<string, unknown>>((sql, schema) => sql`
-      select idx, outcome, base, at_ms, foreign_tx
+      select idx, outcome, base, at_ms, foreign_tx, complete
         from ${schema}.push_v1(${a.partitions}::text::bigint[], ${a.known}::text::bigint[], ${a.windows}::text::int[],
           ${a.segments}::text::int[], ${a.counts}::text::int[], ${a.tx}::text::bigint[], ${a.bodies})`)
   }

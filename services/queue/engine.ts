@@ -170,8 +170,8 @@ export class Engine {
 
   #hear (hints: Hint[]): void {
     const changed = new Set(hints.filter(hint => hint.kind === 'changed').map(hint => hint.queue))
-    if (changed.size > 0) this.#directory.forgetWhere(queue => changed.has(shortName(queue)))
-    if (hints.some(hint => hint.kind === 'all')) this.#directory.clear()
+    if (changed.has('*')) this.#directory.clear()
+    else if (changed.size > 0) this.#directory.forgetWhere(queue => changed.has(shortName(queue)))
     this.#registry.wake(hints)
   }
 }

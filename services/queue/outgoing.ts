@@ -15,6 +15,8 @@ export interface Outgoing {
   readonly line: string
   /** Ours: either we made the transaction id, or an earlier attempt may have stored the message. */
   isOurs: boolean
+  /** False after an unknown outcome without a deduplication window: a second attempt might store it twice. */
+  isRecognisable: boolean
   /** Positions already confirmed to hold another message in spite of the equal hash. */
   cleared: Set<number> | null
   /** The earlier message of the same call with the same id. */
@@ -44,6 +46,7 @@ export function prepare (messages: readonly NewMessage[], producerSub: string | 
       hash: hashId(transactionId),
       line: messageLine(idText, message.traceId, producerSub, message.payload),
       isOurs: message.transactionId === null,
+      isRecognisable: true,
       cleared: null,
       duplicateOf: null,
       writtenTo: null,

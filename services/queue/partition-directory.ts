@@ -15,6 +15,8 @@ export interface PartitionEntry {
   /** Null: not loaded, or too large for memory (`isLarge`): then the database checks. */
   window: DedupWindow | null
   isLarge: boolean
+  /** When that was found, on the monotonic clock; it is looked at again after a while. */
+  largeSince: number
 }
 
 interface EnsureRow {
@@ -30,6 +32,7 @@ const MOST_ENTRIES = 200_000
 // A slot is two doubles; a partition may take this share of the budget before the database checks it instead.
 const SLOT_BYTES = 16
 const LARGEST_SHARE = 0.5
+const LARGE_FOR_MS = 60_000
 
 /** Names a partition within a process. NUL cannot stand in a name. */
 export function partitionKey (queue: string, partition: string): string {
@@ -94,7 +97,8 @@ export class PartitionDirectory {
 
   /** Make sure that the windows of these partitions are in memory, or marked as too large for it. */
   async loadWindows (entries: Iterable<PartitionEntry>): Promise<void> {
-    const missing = [...entries].filter(entry => entry.window === null && !entry.isLarge && entry.windowSeconds > 0)
+    const missing = [...entries].filter(entry => entry.window === null && entry.windowSeconds > 0 &&
+      (!entry.isLarge || performance.now() - entry.largeSince > LARGE_FOR_MS))
     if (missing.length === 0) return
     const rows = await this.#pool.call<{ idx: number, head: string, tx: string | null, now_ms: number }>((sql, schema) => sql`
       select * from ${schema}.dedup_window_v1(${plainArray(missing.map(entry => entry.id))}::text::bigint[],
@@ -103,10 +107,9 @@ export class PartitionDirectory {
       const entry = missing[row.idx - 1]
       // One that was forgotten meanwhile would hold memory nobody gives back; the database checks for it.
       if (entry === undefined || entry.window !== null || this.#entries.peek(entry.key) !== entry) continue
-      if (row.tx === null) {
-        entry.isLarge = true
-        continue
-      }
+      entry.isLarge = row.tx === null
+      entry.largeSince = performance.now()
+      if (row.tx === null) continue
       entry.window = new DedupWindow(entry.windowSeconds * 1000, Number(row.head), row.now_ms)
       this.#slots += entry.window.capacity
       for (const segment of parseSegmentHashes(row.tx)) this.#add(entry, segment.hashes, segment.first, row.now_ms)
@@ -125,6 +128,12 @@ export class PartitionDirectory {
     if (entry.window === null) return
     entry.window.known = Math.max(entry.window.known, base + hashes.length)
     this.#shrink()
+  }
+
+  /** Drop a window that has fallen too far behind; it is loaded anew on next use. */
+  dropWindow (entry: PartitionEntry): void {
+    this.#slots -= entry.window?.capacity ?? 0
+    entry.window = null
   }
 
   /** Forget a partition that is gone. */
@@ -162,6 +171,7 @@ export class PartitionDirectory {
       this.#slots -= entry.window.capacity
       entry.window = null
       entry.isLarge = true
+      entry.largeSince = performance.now()
     }
   }
 
@@ -187,6 +197,7 @@ function entryOf (row: EnsureRow): PartitionEntry {
     task: row.task,
     windowSeconds: row.dedup_window_seconds,
     window: null,
-    isLarge: false
+    isLarge: false,
+    largeSince: 0
   }
 }

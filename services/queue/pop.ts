@@ -80,6 +80,8 @@ export async function releaseDelivery (pool: Pool, { leaseId, runs }: Delivery):
   // A partition's runs are neighbours; what is undone is the whole stretch.
   const stretches = new Map<number, { groupId: number, first: number, last: number }>()
   for (const run of runs) {
+    // Rewinding would bring back what had been acknowledged out of order in between.
+    if (leaseId === null && run.skip !== null) continue
     const stretch = stretches.get(run.partitionId)
     if (stretch === undefined) stretches.set(run.partitionId, { groupId: run.groupId, first: run.first, last: run.last })
     else stretch.last = run.last

@@ -9,6 +9,8 @@ export interface PushRow {
   base: string
   at_ms: number
   foreign_tx: string | null
+  /** False: others wrote so much that it was checked but not handed over; the window has a hole. */
+  complete: boolean
 }
 
 /**

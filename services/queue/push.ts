@@ -48,8 +48,11 @@ export class Push {
   }
 
   async #run (requests: Outgoing[][]): Promise<PushResult[][]> {
-    await retryWhileAway(async () => { await this.#appender.append(requests.flat()) })
-    this.#onAvailable(availableAfter(requests.flat()))
+    const messages = requests.flat()
+    await retryWhileAway(async () => { await this.#appender.append(messages) }, {
+      afterUnknown: () => messages.every(outgoing => outgoing.isRecognisable)
+    })
+    this.#onAvailable(availableAfter(messages))
     return requests.map(request => request.map(resultOf))
   }
 }

@@ -3,7 +3,7 @@ import type { Pool } from '../database/pool.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
 import { Lane } from '../lanes/lane.ts'
 import type { Ack } from './ack.ts'
-import { NOT_FOUND, NO_LEASE, settleAcks } from './ack.ts'
+import { ALREADY, NOT_FOUND, NO_LEASE, settleAcks } from './ack.ts'
 import { gatherUnits, packAcks } from './ack-units.ts'
 import type { AckRow, Placed } from './ack-units.ts'
 import { Appender } from './append.ts'
@@ -109,7 +109,9 @@ export class Transaction {
       if (!(error instanceof Refused)) throw error
       const failed = settleAcks(acks, placed, units, error.rows)
       const index = failed.findIndex(result => !result.success)
-      return { success: false, error: failed[index]?.error ?? NO_LEASE, failedAck: Math.max(index, 0) }
+      // Each of them would be a success by itself: they had been acknowledged before.
+      const repeated = error.rows.every(row => row.lease_ok) ? ALREADY : NO_LEASE
+      return { success: false, error: failed[index]?.error ?? repeated, failedAck: Math.max(index, 0) }
     }
     this.#ack.afterwards(units, rows)
     this.#onAvailable(availableAfter(outgoing))

@@ -5,17 +5,18 @@
 --   p_windows     per partition: the deduplication window in seconds (used with -1)
 --   p_segments    per partition: how many segments follow for it
 --   p_counts      per segment: messages
---   p_tx          per message: 64-bit hash of its transaction id
+--   p_tx          per message: 53-bit hash of its transaction id
 --   p_bodies      the segment bodies, joined by U+001E, which cannot stand raw in JSON
 -- One row per partition:
 --   ok        written: base + 1 is the first position, at_ms the time they share
 --   conflict  nothing written: a segment the caller did not know holds one of its hashes. base is the head now
 --   gone      no such partition
 -- foreign_tx: the segments after p_known that the caller did not know ("first:hash,hash;first:…"), so that its window
--- is complete again; under -1 only those that hold one of the new hashes.
+-- is complete again; under -1 only those that hold one of the new hashes. complete is false when others wrote more than
+-- is worth handing over: then all was checked here, and the caller's window has a hole.
 create or replace function regent.push_v1(p_partitions bigint[], p_known bigint[], p_windows int[], p_segments int[],
                                           p_counts int[], p_tx bigint[], p_bodies text)
-returns table (idx int, outcome text, base bigint, at_ms float8, foreign_tx text)
+returns table (idx int, outcome text, base bigint, at_ms float8, foreign_tx text, complete boolean)
 language plpgsql set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
@@ -27,10 +28,12 @@ declare
   v_at timestamptz;
   v_from bigint;
   v_hashes bigint[];
+  v_hands_over boolean;
 begin
   for i in 1 .. cardinality(p_partitions) loop
     idx := i;
     foreign_tx := null;
+    complete := true;
     v_total := 0;
     for s in v_segment .. v_segment + p_segments[i] - 1 loop
       v_total := v_total + p_counts[s];
@@ -45,8 +48,11 @@ begin
     else
       outcome := 'ok';
       v_from := p_known[i];
-      if v_from = -1 and base > 0 then
-        v_from := regent.position_before(p_partitions[i], base, v_at - make_interval(secs => p_windows[i]));
+      v_hands_over := v_from >= 0;
+      if (v_from = -1 and base > 0) or (v_hands_over and base - v_from > 100000) then
+        v_from := greatest(v_from, regent.position_before(p_partitions[i], base, v_at - make_interval(secs => p_windows[i])));
+        v_hands_over := v_hands_over and base - v_from <= 100000;
+        complete := p_known[i] < 0 or v_hands_over;
       end if;
       if v_from between 0 and base - 1 then
         v_hashes := p_tx[v_message : v_message + v_total - 1];
@@ -56,7 +62,7 @@ begin
         ) then
           outcome := 'conflict';
         end if;
-        if p_known[i] >= 0 then
+        if v_hands_over then
           select string_agg(s.first || ':' || array_to_string(s.tx, ','), ';' order by s.first) into foreign_tx
             from regent.segments s where s.partition_id = p_partitions[i] and s.first > v_from;
         elsif outcome = 'conflict' then
@@ -79,8 +85,12 @@ begin
     else
       v_message := v_message + v_total;
       if outcome = 'conflict' then
-        -- The positions were only borrowed; nobody else saw the head move.
-        update regent.partitions set head = base where id = p_partitions[i];
+        -- The positions were only borrowed, and the time too: nobody else saw them move.
+        update regent.partitions p
+          set head = base,
+              last_at = coalesce((select s.created_at from regent.segments s where s.partition_id = p.id and s.first <= base
+                                    order by s.first desc limit 1), '-infinity')
+          where p.id = p_partitions[i];
       end if;
     end if;
     at_ms := extract(epoch from v_at)::float8 * 1000;
@@ -95,13 +105,14 @@ end
 $$;
 
 -- What a caller needs to keep the deduplication window of partitions in memory: the head, and the hashes written since
--- the window's start, unless there are more of them than p_limit (then tx is null).
+-- the window's start; tx is null where there are more of them than is left of p_limit for all.
 create or replace function regent.dedup_window_v1(p_partitions bigint[], p_windows int[], p_limit int)
 returns table (idx int, head bigint, tx text, now_ms float8)
 language plpgsql stable set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
   v_from bigint;
+  v_left bigint := p_limit;
 begin
   now_ms := extract(epoch from clock_timestamp())::float8 * 1000;
   for i in 1 .. cardinality(p_partitions) loop
@@ -109,9 +120,10 @@ begin
     select p.head into head from regent.partitions p where p.id = p_partitions[i];
     continue when not found;
     v_from := regent.position_before(p_partitions[i], head, clock_timestamp() - make_interval(secs => p_windows[i]));
-    if head - v_from > p_limit then
+    if head - v_from > v_left then
       tx := null;
     else
+      v_left := v_left - (head - v_from);
       select coalesce(string_agg(s.first || ':' || array_to_string(s.tx, ','), ';' order by s.first), '') into tx
         from regent.segments s where s.partition_id = p_partitions[i] and s.first > v_from and s.first <= head;
     end if;

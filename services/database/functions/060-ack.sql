@@ -129,10 +129,11 @@ begin
 
     v_until := r.available_at;
     if v_release then
-      if v_live then
+      -- An expired lease ends here too: moving its time would bring it back to life.
+      if r.lease_id is not null then
         perform regent.count_deliveries(p_partitions[i], r.group_id, v_committed, r.lease_to, v_acked);
         v_retried := true;
-        released := true;
+        released := v_live;
       end if;
       if v_live or r.available_at < clock_timestamp() then
         v_until := clock_timestamp() + make_interval(secs => case when v_delay then r.retry_delay_ms / 1000.0 else 0 end);
@@ -153,7 +154,7 @@ begin
     if v_committed > r.committed or v_acked <> r.acked or released or v_until <> r.available_at or v_retried <> r.retried then
       update regent.cursors t
         set committed = v_committed, acked = v_acked, retried = v_retried, available_at = v_until,
-            lease_id = case when released then null else t.lease_id end
+            lease_id = case when released or v_release then null else t.lease_id end
         where t.partition_id = p_partitions[i] and t.group_id = r.group_id;
     end if;
     available_ms := case when released or v_until <> r.available_at then regent.ms_until(v_until) end;
@@ -165,7 +166,8 @@ $$;
 -- Positions of messages by transaction id, for acknowledgements of deliveries this process does not remember.
 --   p_counts per unit: how many ids follow; p_hashes: their hashes; p_ids: as JSON text, joined by U+001E
 -- Looked for in what is leased, then in what lies ahead, then in what was committed, each only for what is still missing:
--- the first is where nearly all are, whatever the backlog.
+-- the first is where nearly all are. The others are bounded: what lies more than 100000 positions from the cursor is not
+-- found, or one unknown id would cost a walk through the whole partition.
 create or replace function regent.find_positions_v1(p_partitions bigint[], p_groups text[], p_counts int[], p_hashes bigint[], p_ids text)
 returns table (ord int, "position" bigint)
 language plpgsql set enable_seqscan = off as $$
@@ -191,8 +193,8 @@ begin
       where p.id = p_partitions[i];
     for stretch in 1 .. 3 loop
       exit when v_head is null or cardinality(v_found) = p_counts[i];
-      v_lo := case stretch when 1 then v_committed + 1 when 2 then v_lease_to + 1 else 1 end;
-      v_hi := case stretch when 1 then v_lease_to when 2 then v_head else v_committed end;
+      v_lo := case stretch when 1 then v_committed + 1 when 2 then v_lease_to + 1 else greatest(1, v_committed - 100000) end;
+      v_hi := case stretch when 1 then v_lease_to when 2 then least(v_head, v_lease_to + 100000) else v_committed end;
       continue when v_hi < v_lo;
       for ord, "position" in
         -- An id may come again after its window: the k-th time it is asked for, the k-th message with it is meant.

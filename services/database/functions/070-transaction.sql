@@ -22,11 +22,13 @@ begin
     select from json_array_elements(acknowledged) e
       where not (e ->> 'known')::boolean or not (e ->> 'lease_ok')::boolean or (e ->> 'outcomes') ~ '[la]'
   ) or exists (
-    select from unnest(p_to) with ordinality as t(position, ord)
+    -- What has been acknowledged before is refused here: else a transaction that is repeated would push again.
+    select from unnest(p_from, p_to) with ordinality as t(first, position, ord)
       join (select n.unit, generate_series(sum(n.ranges) over (order by n.unit) - n.ranges + 1, sum(n.ranges) over (order by n.unit)) as ord
               from unnest(p_ranges) with ordinality as n(ranges, unit)) as owner on owner.ord = t.ord
       join json_array_elements(acknowledged) e on (e ->> 'unit')::int = owner.unit
-      where t.position > (e ->> 'last_position')::bigint and t.position > (e ->> 'committed')::bigint
+      where t.position > (e ->> 'last_position')::bigint or t.first <= (e ->> 'committed')::bigint
+        or coalesce((e ->> 'acked')::int8multirange && int8range(t.first, t.position, '[]'), false)
   ) then
     raise exception 'acknowledgement refused' using errcode = 'RG002', detail = acknowledged::text;
   end if;

@@ -20,6 +20,10 @@ begin
       completed_retention_seconds = excluded.completed_retention_seconds, retention_enabled = excluded.retention_enabled,
       encryption_enabled = excluded.encryption_enabled, max_wait_seconds = excluded.max_wait_seconds,
       dedup_window_seconds = excluded.dedup_window_seconds;
+  -- What waits for a delay that may have been shortened is looked at again; pop puts it back if it still has to wait.
+  update regent.cursors set available_at = clock_timestamp()
+    where group_id in (select g.id from regent.groups g join regent.queues q on q.id = g.queue_id where q.name = p_name)
+      and available_at > clock_timestamp() and available_at < 'infinity' and lease_id is null;
   return query select e.queue_id, e.partition_id from regent.ensure_partitions_v1(array[p_name], array['Default']) e;
 end
 $$;

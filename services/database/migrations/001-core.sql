@@ -39,7 +39,7 @@ create table regent.partitions (
 ) with (fillfactor = 60);
 create index partitions_by_queue on regent.partitions (queue_id, id);
 
--- One row per (push call, partition): positions first .. first + count - 1, one JSON line each in body, one 64-bit
+-- One row per (push call, partition): positions first .. first + count - 1, one JSON line each in body, one 53-bit
 -- transaction-id hash each in tx. Rows are never updated. The toast target keeps a compressed body inside the page.
 create table regent.segments (
   partition_id bigint not null,
@@ -54,8 +54,8 @@ create table regent.segments (
 alter table regent.segments alter column tx set storage main;
 
 -- A consumer group of one queue. since: of what was there when it was made, messages older than this are not for it
--- (null: all are). Its cursor rows
--- are made in steps of partition id; seeded_to is how far that has come, null once it is done.
+-- (null: all are). Its cursor rows are made in steps of partition id; seeded_to is how far that has come, null once it
+-- is done.
 create table regent.groups (
   id bigint generated always as identity primary key,
   queue_id bigint not null,

@@ -25,4 +25,5 @@ t.test('hints that do not fit name queues only, then everything', async t => {
   t.same(through([...partitions, { kind: 'changed', queue: 'q' }]), [{ ...orders(null), group: '' }, { kind: 'changed', queue: 'q' }])
   const queues = Array.from({ length: 1000 }, (_, i) => hintOf({ queue: `q${i}`, namespace: `q${i}`, task: '', partition: 'p', group: null }))
   t.same(through(queues), [{ kind: 'all' }])
+  t.same(through([...queues, { kind: 'changed', queue: 'q' }]), [{ kind: 'all' }, { kind: 'changed', queue: '*' }], 'a change is never left out')
 })
