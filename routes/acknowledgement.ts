@@ -1,11 +1,10 @@
-import { checkName } from '../services/json/names.ts'
+import { checkName, isUuid } from '../services/json/names.ts'
 import { QUEUE_MODE } from '../services/queue/types.ts'
 import type { Acknowledgement, AckStatus } from '../services/queue/types.ts'
 
 const STATUSES: Readonly<Record<string, AckStatus>> = {
   completed: 'completed', success: 'completed', failed: 'failed', retry: 'retry', dlq: 'dlq'
 }
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 // A lease id that is no UUID is nobody's lease.
 const NO_LEASE = '00000000-0000-0000-0000-000000000000'
 const MAX_ERROR_CHARACTERS = 10_000
@@ -25,7 +24,7 @@ export function ackGroup (value: unknown, field: string): string {
 /** A lease id from the wire; null when none is claimed. */
 export function ackLease (value: unknown): string | null {
   if (typeof value !== 'string' || value === '') return null
-  return UUID.test(value) ? value.toLowerCase() : NO_LEASE
+  return isUuid(value) ? value.toLowerCase() : NO_LEASE
 }
 
 /** A failure's text as it can be stored: without NUL or lone surrogates, and of bounded length. */

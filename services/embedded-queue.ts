@@ -8,7 +8,7 @@ import { messagesIn } from './queue/messages-in.ts'
 import { readQueueOptions } from './queue/queue-options.ts'
 import type { QueueOptions } from './queue/queue-options.ts'
 import { QUEUE_MODE } from './queue/types.ts'
-import type { Acknowledgement, AckResult, AckStatus, NewMessage } from './queue/types.ts'
+import type { Acknowledgement, AckResult, AckStatus, NewMessage, PushResult } from './queue/types.ts'
 
 /** A message to push from code. */
 export interface MessageInput {
@@ -102,8 +102,7 @@ export class EmbeddedQueue {
   /** Store messages; resolves once they are committed, in order. Throws FieldError and RegentError. */
   async push (messages: readonly MessageInput[]): Promise<PushedMessage[]> {
     const results = await this.#ready().push(messages.map(newMessage))
-    return results.map(({ status, partitionId, position, transactionId }) =>
-      ({ status, id: messageId(partitionId, position), partitionId: messageId(partitionId, 0), transactionId }))
+    return results.map(pushedMessage)
   }
 
   /**
@@ -141,8 +140,7 @@ export class EmbeddedQueue {
     if (!result.success) {
       throw new RegentError('RGT_REQUEST_INVALID', { detail: result.error, field: `ack[${result.failedAck}]` })
     }
-    return result.pushes.map(({ status, partitionId, position, transactionId }) =>
-      ({ status, id: messageId(partitionId, position), partitionId: messageId(partitionId, 0), transactionId }))
+    return result.pushes.map(pushedMessage)
   }
 
   /** Extend a lease to at least so many seconds from now; whether it was still held. */
@@ -229,6 +227,10 @@ function acknowledgement ({ transactionId, partitionId, group, leaseId }: AckInp
     // Often the text of an exception, which may hold anything; PostgreSQL stores no NUL.
     error: error.slice(0, MAX_ERROR_CHARACTERS).replaceAll('\0', '\ufffd')
   }
+}
+
+function pushedMessage ({ status, partitionId, position, transactionId }: PushResult): PushedMessage {
+  return { status, id: messageId(partitionId, position), partitionId: messageId(partitionId, 0), transactionId }
 }
 
 function poppedMessages ({ queue, leaseId, runs }: Delivery, group: string): PoppedMessage[] {

@@ -29,9 +29,14 @@ export function checkName (value: string, field: string): void {
   if (fault !== null) throw fieldError(field, fault, PREDICATES[fault])
 }
 
+/** Whether the text is a UUID, in any case. */
+export function isUuid (value: string): boolean {
+  return UUID.test(value)
+}
+
 /** The UUID in lower case, the form PostgreSQL gives back; throws a FieldError for any other text. */
 export function checkUuid (value: string, field: string): string {
-  if (!UUID.test(value)) throw fieldError(field, 'not_a_uuid', 'must be a UUID')
+  if (!isUuid(value)) throw fieldError(field, 'not_a_uuid', 'must be a UUID')
   return value.toLowerCase()
 }
 

@@ -1,4 +1,5 @@
 import { RegentError, hasCode } from '../errors.ts'
+import { isSharedFault } from './shared-fault.ts'
 
 /** One request in a lane: its payload and how much of a call it takes. */
 export interface Job<T, R> {
@@ -128,7 +129,8 @@ export class Lane<T, R> {
         else job.resolve(result)
       }
     } catch (error) {
-      if (jobs.length === 1 || isShared(error)) {
+      // What timed out would time out again, and its halves one after the other.
+      if (jobs.length === 1 || isSharedFault(error) || hasCode(error, 'RGT_DATABASE_SLOW')) {
         for (const job of jobs) job.reject(error)
         return
       }
@@ -137,10 +139,4 @@ export class Lane<T, R> {
       await this.#runSplitting(jobs.slice(middle))
     }
   }
-}
-
-/** Faults of the database as a whole: a smaller call would meet the same. */
-function isShared (error: unknown): boolean {
-  return hasCode(error, 'RGT_DATABASE_AWAY') || hasCode(error, 'RGT_OUTCOME_UNKNOWN') || hasCode(error, 'RGT_DATABASE_SLOW') ||
-    hasCode(error, 'RGT_SHUTTING_DOWN') || hasCode(error, 'RGT_OVERLOADED')
 }

@@ -1,4 +1,5 @@
 import { hasCode } from '../errors.ts'
+import { isSharedFault } from '../lanes/shared-fault.ts'
 import type { Log } from '../queue/types.ts'
 import type { Hint } from './hint.ts'
 import { Intention, newToken } from './intention.ts'
@@ -201,7 +202,7 @@ export class PollRegistry {
         if (look !== undefined) this.#serve(spec, asked[i] ?? [], present[i] ?? [], look)
       }
     } catch (error) {
-      if (specs.length > 1 && !isShared(error)) {
+      if (specs.length > 1 && !isSharedFault(error)) {
         const middle = specs.length >> 1
         await Promise.all([this.#lookSplitting(specs.slice(0, middle)), this.#lookSplitting(specs.slice(middle))])
         return
@@ -289,10 +290,4 @@ export class PollRegistry {
     const tracked = work.finally(() => { this.#background.delete(tracked) })
     this.#background.add(tracked)
   }
-}
-
-/** Faults that would meet a smaller call as well. */
-function isShared (error: unknown): boolean {
-  return hasCode(error, 'RGT_DATABASE_AWAY') || hasCode(error, 'RGT_OUTCOME_UNKNOWN') || hasCode(error, 'RGT_SHUTTING_DOWN') ||
-    hasCode(error, 'RGT_OVERLOADED')
 }

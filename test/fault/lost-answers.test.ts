@@ -63,3 +63,25 @@ t.test('a push whose answer is lost is answered as queued and stored once', asyn
   t.equal(answer.json[0].status, 'queued')
   t.strictSame(payloads(await service.pop('q?batch=10')), [0, 1])
 })
+
+t.test('a push whose answer is lost is not repeated where nothing would recognise it: its outcome is unknown', async t => {
+  const { service, proxy } = await startWatched(t, { callTimeoutMs: CALL_TIMEOUT_MS })
+  await service.call('POST', '/api/v1/configure', { queue: 'q', options: { dedupWindowSeconds: 0 } })
+  const push = proxy.catch('answer', PUSH)
+  const answered = service.push([{ queue: 'q', payload: 1, transactionId: 'once' }])
+  ;(await push).cut()
+  t.match(await answered, { status: 503, json: { code: 'RGT_OUTCOME_UNKNOWN' } })
+  t.strictSame(payloads(await service.pop('q?batch=10')), [1])
+})
+
+t.test('a failed acknowledgement whose answer is lost counts once', async t => {
+  const { service, proxy } = await startWatched(t, { callTimeoutMs: CALL_TIMEOUT_MS })
+  await service.call('POST', '/api/v1/configure', { queue: 'q', options: { retryDelay: 0 } })
+  await service.push([{ queue: 'q', payload: 1 }])
+  const [{ transactionId, partitionId }] = (await service.pop('q')).json.messages
+  const ack = proxy.catch('answer', /ack_v1/)
+  const answered = service.call('POST', '/api/v1/ack', { transactionId, partitionId, status: 'failed' })
+  ;(await ack).cut()
+  t.match(await answered, { status: 503, json: { code: 'RGT_OUTCOME_UNKNOWN' } })
+  t.match((await service.pop('q?wait=true')).json.messages, [{ data: 1, retryCount: 1, deliveryCount: 2 }])
+})

@@ -113,3 +113,19 @@ t.test('a release is heard by a poll on another instance', async t => {
   t.strictSame(payloads(await waiting.answer), ['handed over'])
   t.equal(proxy.count(RELEASE), 1)
 })
+
+t.test('what an absent client took with autoAck is not rewound over a message that somebody has acknowledged', async t => {
+  const { service, proxy } = await startWatched(t)
+  await service.push([1, 2, 3].map(payload => ({ queue: 'q', payload })))
+  const [first, second] = (await service.pop('q?batch=3')).json.messages
+  const acknowledgments = [{ ...first, status: 'retry' }, { ...second, status: 'completed' }]
+  t.match((await service.call('POST', '/api/v1/ack/batch', { acknowledgments })).json, [{ success: true }, { success: true }])
+  const look = proxy.catch('answer', LOOK)
+  const leaver = poll(service, 'q?autoAck=true&batch=10')
+  const caught = await look
+  leaver.leave()
+  await until(async () => await parked(service) === 0)
+  caught.release()
+  await until(() => proxy.count(RELEASE) === 1)
+  t.notOk(payloads(await service.pop('q?batch=10')).includes(2))
+})

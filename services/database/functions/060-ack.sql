@@ -199,16 +199,16 @@ begin
       for ord, "position" in
         -- An id may come again after its window: the k-th time it is asked for, the k-th message with it is meant.
         select matched.ord, matched.position from (
-        select n.ord, n.nth, s.first + t.ord - 1 as position, row_number() over (partition by n.ord order by s.first, t.ord) as rank
-          from regent.segments s
-          cross join unnest(s.tx) with ordinality as t(hash, ord)
-          join (select hash, ord, row_number() over (partition by v_ids[v_at + ord - 1] order by ord) as nth
-                  from unnest(v_hashes) with ordinality as a(hash, ord)) as n on n.hash = t.hash
-          where s.partition_id = p_partitions[i]
-            and s.first >= coalesce((select b.first from regent.segments b where b.partition_id = p_partitions[i] and b.first <= v_lo
-                                       order by b.first desc limit 1), v_lo)
-            and s.first <= v_hi and s.first + t.ord - 1 between v_lo and v_hi and n.ord <> all(v_found)
-            and starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
+          select n.ord, n.nth, s.first + t.ord - 1 as position, row_number() over (partition by n.ord order by s.first, t.ord) as rank
+            from regent.segments s
+            cross join unnest(s.tx) with ordinality as t(hash, ord)
+            join (select hash, ord, row_number() over (partition by v_ids[v_at + ord - 1] order by ord) as nth
+                    from unnest(v_hashes) with ordinality as a(hash, ord)) as n on n.hash = t.hash
+            where s.partition_id = p_partitions[i]
+              and s.first >= coalesce((select b.first from regent.segments b where b.partition_id = p_partitions[i] and b.first <= v_lo
+                                         order by b.first desc limit 1), v_lo)
+              and s.first <= v_hi and s.first + t.ord - 1 between v_lo and v_hi and n.ord <> all(v_found)
+              and starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
         ) as matched where matched.rank = matched.nth
       loop
         v_found := v_found || ord;
