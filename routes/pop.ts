@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
 import { FieldError } from '../services/json/field-error.ts'
 import { checkName } from '../services/json/names.ts'
+import { isTime } from '../services/json/time.ts'
 import type { Delivery, PopRequest, Subscription, Target } from '../services/poll/types.ts'
 import { QUEUE_MODE } from '../services/queue/types.ts'
 import { deliveryText, nothingText } from './pop-reply.ts'
@@ -15,8 +16,6 @@ export interface PopRouteOptions {
 }
 
 const MOST_PARTITIONS = 10_000
-// ISO 8601 with a time zone or without (then UTC), within what PostgreSQL reads: its offsets end before 16 hours.
-const ISO_TIME = /^(\d{4}-\d{2}-\d{2})([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)?)?$/
 
 /** GET /api/v1/pop… : one partition, any partition of a queue, or any queue with a label. */
 export async function popRoutes (app: FastifyInstance, options: PopRouteOptions): Promise<void> {
@@ -90,13 +89,4 @@ function subscription (query: Query, defaultMode: string): Subscription {
   }
   const mode = query.text('subscriptionMode') ?? defaultMode
   return from === 'now' || mode === 'new' || mode === 'new-only' ? { mode: 'new' } : { mode: 'all' }
-}
-
-/** Whether the text is a time that PostgreSQL reads too: it has neither a 30th of February nor a year 0. */
-function isTime (text: string): boolean {
-  const date = ISO_TIME.exec(text)?.[1]
-  if (date === undefined || date.startsWith('0000')) return false
-  const day = new Date(date)
-  // A day that the month does not have either is no date at all or runs over into the next month.
-  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date)
 }

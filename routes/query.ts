@@ -1,4 +1,6 @@
 import type { FastifyRequest } from 'fastify'
+import { checkName } from '../services/json/names.ts'
+import { checkTime } from '../services/json/time.ts'
 
 const INT_MIN = -2_147_483_648
 const INT_MAX = 2_147_483_647
@@ -31,5 +33,26 @@ export class Query {
   flag (name: string): boolean {
     const text = this.text(name)
     return text === 'true' || text === '1'
+  }
+
+  /** A name, such as a queue's; throws a FieldError for what cannot be one. */
+  name (name: string): string | null {
+    const text = this.text(name)
+    if (text !== null) checkName(text, name)
+    return text
+  }
+
+  /** A time as ISO 8601 text; throws a FieldError for anything else. */
+  time (name: string): string | null {
+    const text = this.text(name)
+    return text === null ? null : checkTime(text, name)
+  }
+
+  /** Which part of a list is wanted: at most `most` entries. */
+  page (defaultLimit: number, most = 1000): { limit: number, offset: number } {
+    return {
+      limit: Math.min(Math.max(this.integer('limit', defaultLimit), 1), most),
+      offset: Math.max(this.integer('offset', 0), 0)
+    }
   }
 }

@@ -65,7 +65,7 @@ export class Engine {
       },
       log
     })
-    const onAvailable = (events: Available[]): void => { this.#announce(events) }
+    const onAvailable = (events: Available[]): void => { this.announce(events) }
     this.#push = new Push({ pool, directory: this.#directory, onAvailable })
     this.#ack = new Ack({ pool, deliveries: this.#deliveries, onAvailable })
     this.#transaction = new Transaction({ pool, directory: this.#directory, ack: this.#ack, onAvailable })
@@ -125,14 +125,14 @@ export class Engine {
   /** Create a queue or replace its configuration. */
   async configure (configuration: QueueConfiguration): Promise<ConfiguredQueue> {
     const configured = await configureQueue(this.#pool, configuration)
-    this.#changed(configuration.queue)
+    this.changed(configuration.queue)
     return configured
   }
 
   /** Delete a queue with everything in it; whether there was one. */
   async deleteQueue (queue: string): Promise<boolean> {
     const existed = await deleteQueue(this.#pool, queue)
-    this.#changed(queue)
+    this.changed(queue)
     return existed
   }
 
@@ -150,15 +150,17 @@ export class Engine {
 
   async #release (group: string, delivery: Delivery): Promise<void> {
     await releaseDelivery(this.#pool, delivery)
-    this.#announce([...new Set(delivery.runs.map(run => run.partition))].map(partition =>
+    this.announce([...new Set(delivery.runs.map(run => run.partition))].map(partition =>
       ({ queue: delivery.queue, namespace: delivery.namespace, task: delivery.task, partition, group })))
   }
 
-  #announce (events: readonly Available[]): void {
+  /** Wake parked pops, here and in the other processes: messages of these partitions can be had. */
+  announce (events: readonly Available[]): void {
     this.#tell(events.map(hintOf))
   }
 
-  #changed (queue: string): void {
+  /** What is known of a queue's configuration and partitions, here and in the other processes, is to be read anew. */
+  changed (queue: string): void {
     this.#directory.forgetQueue(queue)
     this.#tell([{ kind: 'changed', queue: shortName(queue) }])
   }

@@ -49,3 +49,22 @@ create or replace function regent.wire_time(p_time timestamptz) returns text
 language sql stable as $$
   select to_char(p_time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 $$;
+
+-- UTC with milliseconds, as everything but pop shows times; null and the infinities show as null.
+create or replace function regent.wire_millis(p_time timestamptz) returns text
+language sql stable as $$
+  select case when isfinite(p_time) then to_char(p_time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') end
+$$;
+
+-- UTC with seconds, as the buckets of metric series show theirs.
+create or replace function regent.wire_seconds(p_time timestamptz) returns text
+language sql stable as $$
+  select case when isfinite(p_time) then to_char(p_time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end
+$$;
+
+-- Messages a group has yet to acknowledge in a partition. What was deleted counts as acknowledged.
+create or replace function regent.unread(p_head bigint, p_committed bigint, p_acked int8multirange) returns bigint
+language sql immutable parallel safe as $$
+  select p_head - p_committed - case when isempty(p_acked) then 0
+    else (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(p_acked) as r) end
+$$;
