@@ -13,15 +13,15 @@ update regent.partitions p set oldest_at = s.created_at
   where s.partition_id = p.id;
 create index partitions_by_age on regent.partitions (queue_id, oldest_at) where oldest_at < 'infinity';
 
--- These options were stored without effect before; their defaults are those that change nothing now that they have one.
+-- These were stored without effect before. Their defaults are now what leaves things as they were; the values of queues
+-- that were made under the old defaults cannot be told from chosen ones.
 alter table regent.queues
   add column push_version int not null default 0,
   add column window_buffer_max_seconds int not null default 0,
   alter column ttl_seconds set default 0,
   alter column dead_letter_queue set default true,
   alter column dlq_after_max_retries set default true;
-update regent.queues set ttl_seconds = 0, dead_letter_queue = true, dlq_after_max_retries = true, max_size = 0, max_wait_seconds = 0,
-  retention_enabled = false;
+update regent.queues set ttl_seconds = 0, dead_letter_queue = true, dlq_after_max_retries = true;
 
 -- Single messages that were deleted. Their lines are blanked in the segment, and their positions count as acknowledged
 -- in the cursors; this is where new groups and seeks learn of them.
