@@ -125,7 +125,8 @@ t.test('a waiting pop ends by its signal and leaves nothing claimed', async t =>
   t.same(await waiting, [])
   t.same(await app.regent.pop({ queue: 'q', waitMs: 60_000, signal: gone.signal }), [])
   await app.regent.push([{ queue: 'q', payload: 1 }])
-  t.match(await app.regent.pop({ queue: 'q' }), [{ deliveryCount: 1 }])
+  // The look that was under way for the one that left may have claimed it first; then it is given back, uncounted.
+  t.match(await app.regent.pop({ queue: 'q', waitMs: 30_000 }), [{ deliveryCount: 1 }])
 })
 
 t.test('what cannot be is refused with its name, and troubles nobody else', async t => {

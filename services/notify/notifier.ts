@@ -13,12 +13,17 @@ export interface NotifierOptions {
   /** Called when listening (again) has begun: what was said before was missed. */
   onResync: () => void
   log: Log
+  /** How often it is made sure that what is sent is heard, in milliseconds. */
+  checkMs?: number
 }
 
 // Between two notifications of one process. A NOTIFY takes a database-wide lock at commit, so it must be rare, and it
 // is never part of a push's transaction.
 const PAUSE_MS = 5
 const RETRY_MS = 1000
+// How often it is checked that what is sent is heard. The driver listens again by itself after a lost connection, but not
+// when that is lost in turn, and a connection that leads nowhere looks like one on which nothing is said.
+const CHECK_MS = 10_000
 // Beyond so many entries that could not be sent, "everything" says it shorter.
 const MOST_UNSENT = 1000
 
@@ -27,32 +32,27 @@ export class Notifier {
   readonly #options: NotifierOptions
   readonly #origin = randomBytes(6).toString('base64url')
   readonly #channel: string
-  readonly #sql: postgres.Sql
+  #sql: postgres.Sql
   #pending = new Set<string>()
   #timer: NodeJS.Timeout | null = null
   #sending: Promise<void> | null = null
   #isClosed = false
   #listening: Promise<void> = Promise.resolve()
+  #check: NodeJS.Timeout | null = null
+  /** Whether the last check has been heard, or none was sent yet. */
+  #isHeard = true
+  #isDeaf = false
 
   constructor (options: NotifierOptions) {
     this.#options = options
     this.#channel = `regent_${options.connection.schema}`
-    const settings = poolSettings(options.connection)
-    this.#sql = postgres({
-      ...settings,
-      max: 1,
-      connection: {
-        ...settings.connection,
-        application_name: `${options.connection.applicationName} notify`,
-        // Nothing here is worth an fsync. As a text: the driver drops `false`.
-        synchronous_commit: 'off'
-      }
-    })
+    this.#sql = this.#connect()
   }
 
   /** Begin to listen; goes on in the background, also when the database is away. */
   start (): void {
-    this.#listening = this.#listen()
+    this.#listening = this.#listen(this.#sql)
+    this.#check = setInterval(() => { this.#checkHearing() }, this.#options.checkMs ?? CHECK_MS).unref()
   }
 
   /** Tell the other processes. */
@@ -66,27 +66,65 @@ export class Notifier {
     const last = this.#pending.size > 0 ? this.#sendPending() : null
     this.#isClosed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#check !== null) clearInterval(this.#check)
     await this.#sql.end({ timeout: 1 })
     await Promise.all([last, this.#listening])
   }
 
-  async #listen (): Promise<void> {
-    while (!this.#isClosed) {
+  #connect (): postgres.Sql {
+    const settings = poolSettings(this.#options.connection)
+    return postgres({
+      ...settings,
+      max: 1,
+      connection: {
+        ...settings.connection,
+        application_name: `${this.#options.connection.applicationName} notify`,
+        // Nothing here is worth an fsync. As a text: the driver drops `false`.
+        synchronous_commit: 'off'
+      }
+    })
+  }
+
+  async #listen (sql: postgres.Sql): Promise<void> {
+    while (!this.#isClosed && this.#sql === sql) {
       try {
-        // The driver listens again by itself after a lost connection and calls the third argument each time.
-        await this.#sql.listen(this.#channel, payload => { this.#receive(payload) }, () => { this.#options.onResync() })
+        // The third argument is called each time that listening has begun, also when the driver has done so again.
+        await sql.listen(this.#channel, payload => { this.#receive(payload) }, () => { this.#options.onResync() })
         return
       } catch (error) {
-        if (this.#isClosed) return
-        this.#options.log.warn({ err: error }, 'listening for notifications failed and is tried again')
+        if (this.#isClosed || this.#sql !== sql) return
+        this.#options.log.debug({ err: error }, 'listening for notifications failed and is tried again')
         await new Promise<void>(resolve => { this.#timer = setTimeout(resolve, RETRY_MS) })
       }
     }
   }
 
+  /** Say something to ourselves; should the one before not have been heard, connect and listen anew. */
+  #checkHearing (): void {
+    if (this.#isHeard === this.#isDeaf) {
+      this.#isDeaf = !this.#isHeard
+      if (this.#isDeaf) this.#options.log.warn({ channel: this.#channel }, 'notifications are not heard: connecting and listening anew until they are')
+      else this.#options.log.info({ channel: this.#channel }, 'notifications are heard again')
+    }
+    if (!this.#isHeard) {
+      const deaf = this.#sql
+      this.#sql = this.#connect()
+      this.#listening = this.#listen(this.#sql)
+      // Its statements are rejected, and what they were to send is sent on the new connection.
+      deaf.end({ timeout: 0 }).catch((error: unknown) => { this.#options.log.debug({ err: error }, 'closing a deaf connection failed') })
+    }
+    this.#isHeard = false
+    this.#sql`select pg_notify(${this.#channel}, ${this.#origin})`.catch((error: unknown) => {
+      if (!this.#isClosed) this.#options.log.debug({ err: error }, 'a notification to ourselves was not sent')
+    })
+  }
+
   #receive (payload: string): void {
     const { origin, hints } = decodeHints(payload)
-    if (origin === this.#origin) return
+    if (origin === this.#origin) {
+      this.#isHeard = true
+      return
+    }
     this.#options.onHints(hints)
   }
 

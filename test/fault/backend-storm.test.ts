@@ -42,7 +42,7 @@ t.test('backends that are terminated again and again under load', async t => {
 
   // LISTEN was cut as well: only it can wake this poll.
   const other = await startService(t, { safetyNetMs: 0, databaseUrl: service.databaseUrl, workerId: 'other' })
-  const polled = poll(service, 'after')
+  const polled = poll(service, 'after', 60_000)
   await untilParked(service, 1)
   await other.push([{ queue: 'after', payload: 'heard' }])
   t.strictSame(payloads(await polled.answer), ['heard'])

@@ -3,7 +3,7 @@ import { LOOK, ackAll, payloads, poll, startWatched } from '../poll/parked.ts'
 import { connect, until } from '../support.ts'
 
 const RECOVER = /recover_v1/
-const PUSH = /push_v1/
+const PUSH = /push_v2/
 const CALL_TIMEOUT_MS = 1000
 
 t.test('a pop whose answer is lost: its claim is recovered long before the lease would end, and not counted', async t => {

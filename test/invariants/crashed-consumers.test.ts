@@ -66,7 +66,10 @@ t.test('consumers that die with their leases: every message is acknowledged in t
   // What was left unknown and had not got through comes again; the rest is acknowledged for good.
   await until(async () => {
     const messages = await pop(pair.second, `${queue}?batch=1000&partitions=100`)
-    for (const { transactionId } of messages) if (done.has(transactionId)) faults.push(`${transactionId} was delivered after it had been acknowledged`)
+    for (const { transactionId } of messages) {
+      if (done.has(transactionId)) faults.push(`${transactionId} was delivered after it had been acknowledged`)
+      deliveries.set(transactionId, (deliveries.get(transactionId) ?? 0) + 1)
+    }
     await acknowledge(messages, 0)
     const [{ left = 1 } = {}] = await pair.sql<{ left: number }[]>`
       select sum(p.head - c.committed)::int as left from regent.partitions p join regent.cursors c on c.partition_id = p.id`

@@ -5,8 +5,8 @@ import type { Answer, Service } from '../support.ts'
 
 /** A look of the poll registry at the database. */
 export const LOOK = /pop_v1/
-/** Every statement but the one by which health asks whether the database answers. */
-export const BUT_HEALTH = /^(?!\s*select 1\s*$)/
+/** Every statement but those by which health asks whether the database answers, and the notifier whether it hears. */
+export const BUT_HEALTH = /^(?!\s*select 1\s*$|select pg_notify)/
 
 /** A service that is watched on its way to PostgreSQL, without the safety net unless asked for. */
 export async function startWatched (t: Test, options: Parameters<typeof startService>[1] = {}): Promise<{ service: Service, proxy: FaultProxy }> {
