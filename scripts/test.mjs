@@ -7,6 +7,8 @@ import { join } from 'node:path'
 
 const log = { info () {}, warn: console.error, error: console.error }
 const env = { ...process.env }
+// Without a terminal, results only: no progress that is overwritten.
+if (!process.stdout.isTTY) env.CI ??= 'true'
 let stop = async () => {}
 
 if (env.REGENT_TEST_DATABASE_URL === undefined) {
