@@ -2,17 +2,29 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import cors from './plugins/cors.ts'
 import errors from './plugins/errors.ts'
+import maintenance from './plugins/maintenance.ts'
+import metrics from './plugins/metrics.ts'
+import jobs from './plugins/jobs.ts'
 import postgres from './plugins/postgres.ts'
 import pressure from './plugins/pressure.ts'
 import queue from './plugins/queue.ts'
 import rawJson from './plugins/raw-json.ts'
 import schema from './plugins/schema.ts'
 import { ackRoutes } from './routes/ack.ts'
+import { analyticsRoutes } from './routes/analytics.ts'
+import { groupRoutes } from './routes/groups.ts'
+import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { healthRoutes } from './routes/health.ts'
 import { leaseRoutes } from './routes/lease.ts'
+import { metricsRoutes } from './routes/metrics.ts'
+import { messageRoutes } from './routes/messages.ts'
 import { popRoutes } from './routes/pop.ts'
 import { pushRoutes } from './routes/push.ts'
 import { queueRoutes } from './routes/queues.ts'
+import { resourceRoutes } from './routes/resources.ts'
+import { traceRoutes } from './routes/traces.ts'
+import { statusRoutes } from './routes/status.ts'
+import { systemRoutes } from './routes/system.ts'
 import { transactionRoutes } from './routes/transaction.ts'
 import type { ConnectionOptions } from './services/database/connection.ts'
 import { RegentError } from './services/errors.ts'
@@ -70,6 +82,9 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(schema, { connection })
   await app.register(postgres, { connection, poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
   await app.register(queue, { connection, ...options })
+  await app.register(metrics, options)
+  await app.register(maintenance)
+  await app.register(jobs, { connection, ...options })
 
   app.addHook('onRoute', route => { route.bodyLimit ??= options.maxBodyBytes })
   // The prefix holds for this instance already; handed on, it would be added once more.
@@ -81,6 +96,15 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(transactionRoutes, limits)
   await app.register(leaseRoutes)
   await app.register(queueRoutes)
+  await app.register(statusRoutes)
+  await app.register(analyticsRoutes)
+  await app.register(metricsRoutes, limits)
+  await app.register(systemRoutes)
+  await app.register(resourceRoutes)
+  await app.register(messageRoutes)
+  await app.register(deadLetterRoutes, limits)
+  await app.register(traceRoutes, limits)
+  await app.register(groupRoutes)
 }
 
 function connectionOptions (options: RegentOptions): ConnectionOptions {

@@ -26,7 +26,7 @@ async function errorsPlugin (app: FastifyInstance, { maxBodyBytes }: { maxBodyBy
 
 /** Send the wire form of an error: `error` is what existing clients read, `code` is stable, `field` names what was wrong. */
 export function sendError (reply: FastifyReply, error: RegentError): FastifyReply {
-  if (error.status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  if (error.status === 503 || error.status === 429) reply.header('retry-after', RETRY_AFTER_SECONDS)
   return reply.code(error.status).send({
     error: error.message,
     code: error.code,

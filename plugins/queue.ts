@@ -2,6 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Engine } from '../services/queue/engine.ts'
 import type { ConnectionOptions } from '../services/database/connection.ts'
+import { KeyRing } from '../services/encryption/key-ring.ts'
+import { readKeys } from '../services/encryption/keys.ts'
+import type { KeyOptions } from '../services/encryption/keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -10,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-export interface QueuePluginOptions {
+export interface QueuePluginOptions extends KeyOptions {
   connection: ConnectionOptions
   safetyNetMs: number
   dedupMemoryMb: number
@@ -27,6 +30,7 @@ async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): 
     safetyNetMs: options.safetyNetMs,
     dedupBytes: options.dedupMemoryMb * MB,
     deliveryBytes: options.deliveryMemoryMb * MB,
+    keys: new KeyRing(readKeys(options)),
     log: app.log
   })
   app.decorate('queue', engine)

@@ -16,6 +16,8 @@ export interface PopRouteOptions {
 }
 
 const MOST_PARTITIONS = 10_000
+// `all` and `earliest` are the others.
+const NEW_MODES = new Set(['new', 'new-only', 'latest'])
 
 /** GET /api/v1/pop… : one partition, any partition of a queue, or any queue with a label. */
 export async function popRoutes (app: FastifyInstance, options: PopRouteOptions): Promise<void> {
@@ -57,7 +59,18 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
   })
   delivery = await app.queue.pop(wanted, gone.signal)
   if (delivery !== null && gone.signal.aborted) void app.queue.giveBack(wanted.group, delivery)
-  return await reply.type('application/json').send(delivery === null ? nothingText(wanted) : deliveryText(wanted, delivery))
+  if (delivery === null) return await reply.type('application/json').send(nothingText(wanted, app.queue.arePopsHeld))
+  let text: string
+  try {
+    text = deliveryText(app.queue.keys, wanted, delivery)
+  } catch (error) {
+    // Not readable here: another process may have the key, so nothing of it is used up.
+    const refused = delivery
+    delivery = null
+    if (!gone.signal.aborted) await app.queue.giveBack(wanted.group, refused)
+    throw error
+  }
+  return await reply.type('application/json').send(text)
 }
 
 function popRequest (query: Query, target: Target, options: PopRouteOptions): PopRequest {
@@ -78,15 +91,23 @@ function popRequest (query: Query, target: Target, options: PopRouteOptions): Po
   }
 }
 
-/** `subscriptionFrom` wins over the mode; a time that cannot be read is refused rather than taken for "from the beginning". */
+/**
+ * Where a new group starts. `subscriptionFrom` wins over the mode. A time that cannot be read, or is missing where the mode
+ * asks for one, is refused rather than taken for "from the beginning"; a mode that is not known says nothing.
+ */
 function subscription (query: Query, defaultMode: string): Subscription {
   const from = query.text('subscriptionFrom')
-  if (from !== null && from !== 'now') {
-    if (!isTime(from)) {
-      throw new FieldError('subscriptionFrom', 'type', 'subscriptionFrom: must be "now" or an ISO 8601 time')
+  if (from === null) {
+    const mode = query.text('subscriptionMode') ?? defaultMode
+    if (mode === 'timestamp') {
+      throw new FieldError('subscriptionFrom', 'required', 'subscriptionFrom: is required with the subscription mode timestamp')
     }
-    return { mode: 'timestamp', from }
+    return NEW_MODES.has(mode) ? { mode: 'new' } : { mode: 'all' }
   }
-  const mode = query.text('subscriptionMode') ?? defaultMode
-  return from === 'now' || mode === 'new' || mode === 'new-only' ? { mode: 'new' } : { mode: 'all' }
+  if (from === 'now' || from === 'latest') return { mode: 'new' }
+  if (from === 'earliest') return { mode: 'all' }
+  if (!isTime(from)) {
+    throw new FieldError('subscriptionFrom', 'type', 'subscriptionFrom: must be "now", "latest", "earliest" or an ISO 8601 time')
+  }
+  return { mode: 'timestamp', from }
 }

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { FieldError } from '../services/json/field-error.ts'
 import { checkName } from '../services/json/names.ts'
-import { messageId } from '../services/log/ids.ts'
-import { readQueueOptions } from '../services/queue/queue-options.ts'
+import { messageId, queueUuid } from '../services/log/ids.ts'
+import { readGivenOptions, readQueueOptions } from '../services/queue/queue-options.ts'
 import { isObject, readObject, requiredText } from './body.ts'
 
 /** POST /api/v1/configure and DELETE /api/v1/resources/queues/:queue */
@@ -12,10 +12,16 @@ export async function queueRoutes (app: FastifyInstance): Promise<void> {
     const { queue } = body
     if (typeof queue !== 'string') throw new FieldError('queue', 'required', 'queue is required')
     checkName(queue, 'queue')
-    const namespace = label(body.namespace, 'namespace')
-    const task = label(body.task, 'task')
-    const options = readQueueOptions(isObject(body.options) ? body.options : {})
-    const { queueId, partitionId } = await app.queue.configure({ queue, namespace, task, options })
+    const { merge } = body
+    if (merge !== undefined && merge !== null && typeof merge !== 'boolean') throw new FieldError('merge', 'type', 'merge: must be true or false')
+    const given = isObject(body.options) ? body.options : {}
+    const { queueId, partitionId, namespace, task, options } = await app.queue.configure({
+      queue,
+      namespace: label(body.namespace, 'namespace'),
+      task: label(body.task, 'task'),
+      options: merge === true ? readGivenOptions(given) : readQueueOptions(given),
+      merge: merge === true
+    })
     return { configured: true, queue, namespace, task, queueId: queueUuid(queueId), partitionId: messageId(partitionId, 0), options }
   })
 
@@ -26,14 +32,9 @@ export async function queueRoutes (app: FastifyInstance): Promise<void> {
   })
 }
 
-/** A label; anything but a text counts as none. */
-function label (value: unknown, field: string): string {
-  if (typeof value !== 'string' || value === '') return ''
-  checkName(value, field)
+/** A label; anything but a text counts as not given. */
+function label (value: unknown, field: string): string | null {
+  if (typeof value !== 'string') return null
+  if (value !== '') checkName(value, field)
   return value
-}
-
-/** A queue's number in the form of a UUID, distinct from every partition and message id. */
-function queueUuid (id: number): string {
-  return messageId(id, 0).replace('-8000-8', '-8000-9')
 }

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
+import { hasCode } from '../services/errors.ts'
 import { messageId } from '../services/log/ids.ts'
 import { readTransactionBody } from '../services/json/transaction-body.ts'
 import type { Operation } from '../services/json/transaction-body.ts'
-import type { TransactionResult } from '../services/queue/transaction.ts'
+import type { TransactionInput, TransactionResult } from '../services/queue/transaction.ts'
 import type { Acknowledgement } from '../services/queue/types.ts'
 import { ackGroup, ackLease, acknowledgement, ackStatus } from './acknowledgement.ts'
 import { requiredText } from './body.ts'
@@ -15,16 +16,27 @@ export async function transactionRoutes (app: FastifyInstance, limits: { maxItem
     const transactionId = randomUUID()
     const unknown = operations.find(operation => operation.type === 'unknown')
     if (unknown !== undefined) return failure(transactionId, `Unknown operation type: ${unknown.name ?? 'null'}`)
-    const result = await app.queue.transact({
+    const input = {
       pushes: operations.flatMap(operation => operation.type === 'push' ? operation.items : []),
       acks: operations.flatMap((operation, i) => operation.type === 'ack' ? [ackOf(operation.fields, `operations[${i}]`)] : []),
       requiredLeases: requiredLeases.map(ackLease).filter(lease => lease !== null),
       producerSub: null
-    })
+    }
+    const result = await transact(app, input)
     return result.success
       ? { success: true, transactionId, results: wireResults(operations, result) }
-      : failure(transactionId, `ACK operation failed: ${result.error}`)
+      : failure(transactionId, 'failedAck' in result ? `ACK operation failed: ${result.error}` : result.error)
   })
+}
+
+/** A queue that is full fails the transaction like an acknowledgement that is refused. */
+async function transact (app: FastifyInstance, input: TransactionInput): Promise<{ success: false, error: string } | TransactionResult> {
+  try {
+    return await app.queue.transact(input)
+  } catch (error) {
+    if (error instanceof Error && hasCode(error, 'RGT_QUEUE_FULL')) return { success: false, error: error.message }
+    throw error
+  }
 }
 
 /** Nothing happened, so there are no results to show. */

@@ -1,11 +1,13 @@
 import { RegentError } from './errors.ts'
 import { fieldError } from './json/field-error.ts'
+import { openLine } from './encryption/sealed-line.ts'
+import type { KeyRing } from './encryption/key-ring.ts'
 import { checkName, checkUuid } from './json/names.ts'
 import { messageId } from './log/ids.ts'
 import type { Delivery, PopRequest, Subscription } from './poll/types.ts'
 import type { Engine } from './queue/engine.ts'
 import { messagesIn } from './queue/messages-in.ts'
-import { readQueueOptions } from './queue/queue-options.ts'
+import { readGivenOptions, readQueueOptions } from './queue/queue-options.ts'
 import type { QueueOptions } from './queue/queue-options.ts'
 import { QUEUE_MODE } from './queue/types.ts'
 import type { Acknowledgement, AckResult, AckStatus, NewMessage, PushResult } from './queue/types.ts'
@@ -107,7 +109,8 @@ export class EmbeddedQueue {
 
   /**
    * Take messages; an empty array when there are none in time. Throws FieldError for names and numbers that cannot be,
-   * and RGT_SHUTTING_DOWN once the application closes: a consumer's loop is to end then.
+   * RGT_MESSAGE_UNREADABLE when one of them cannot be decrypted (none is taken then), and RGT_SHUTTING_DOWN once the
+   * application closes: a consumer's loop is to end then.
    */
   async pop (input: PopInput): Promise<PoppedMessage[]> {
     const { signal } = input
@@ -121,7 +124,12 @@ export class EmbeddedQueue {
       await engine.giveBack(request.group, delivery)
       return []
     }
-    return poppedMessages(delivery, request.group)
+    try {
+      return poppedMessages(engine.keys, delivery, request.group)
+    } catch (error) {
+      await engine.giveBack(request.group, delivery)
+      throw error
+    }
   }
 
   /** Acknowledge messages with one word for all of them: completed unless given. */
@@ -149,11 +157,20 @@ export class EmbeddedQueue {
     return (await this.#ready().extend(checkUuid(leaseId, 'leaseId'), seconds)).outcome === 'extended'
   }
 
-  /** Create a queue or replace its configuration. Throws FieldError naming the option. */
-  async configure (queue: string, options: Partial<QueueOptions> = {}, labels: { namespace?: string, task?: string } = {}): Promise<void> {
+  /**
+   * Create a queue or replace its configuration; with `merge` what is not given stays as it is.
+   * Throws FieldError naming the option.
+   */
+  async configure (queue: string, options: Partial<QueueOptions> = {}, { namespace, task, merge = false }: { namespace?: string, task?: string, merge?: boolean } = {}): Promise<QueueOptions> {
     checkName(queue, 'queue')
-    const { namespace = '', task = '' } = labels
-    await this.#ready().configure({ queue, namespace, task, options: readQueueOptions(options) })
+    const configured = await this.#ready().configure({
+      queue,
+      namespace: namespace ?? null,
+      task: task ?? null,
+      options: merge ? readGivenOptions(options) : readQueueOptions(options),
+      merge
+    })
+    return configured.options
   }
 
   /** Delete a queue with everything in it; whether there was one. */
@@ -233,15 +250,17 @@ function pushedMessage ({ status, partitionId, position, transactionId }: PushRe
   return { status, id: messageId(partitionId, position), partitionId: messageId(partitionId, 0), transactionId }
 }
 
-function poppedMessages ({ queue, leaseId, runs }: Delivery, group: string): PoppedMessage[] {
-  return runs.flatMap(run => messagesIn(run).map(({ position, line, deliveries, failures }) => {
+function poppedMessages (keys: KeyRing, { queue, leaseId, runs }: Delivery, group: string): PoppedMessage[] {
+  return runs.flatMap(run => messagesIn(run).map(({ position, line: stored, deliveries, failures }) => {
+    const id = messageId(run.partitionId, position)
+    const line = openLine(keys, { queue, partition: run.partition, id }, stored)
     // The head of a line is ours and parses exactly; the payload behind it is the client's.
     const at = line.indexOf(DATA_KEY)
     const head = JSON.parse(line.slice(0, at) + '}') as Pick<PoppedMessage, 'transactionId' | 'traceId' | 'producerSub'>
     const dataText = line.slice(at + DATA_KEY.length, -1)
     return {
       ...head,
-      id: messageId(run.partitionId, position),
+      id,
       queue,
       partition: run.partition,
       partitionId: messageId(run.partitionId, 0),

@@ -1,3 +1,4 @@
+import { keyFault, pairFault, ringFault } from './encryption/keys.ts'
 import { RegentError } from './errors.ts'
 
 /** The options of the embeddable plugin. All have defaults except where the database is. */
@@ -27,7 +28,7 @@ export interface RegentOptions {
   /** Long-poll limit of a pop that names none. */
   defaultTimeoutMs: number
   defaultBatchSize: number
-  /** Start of a new consumer group whose pop names none: empty, all or new. */
+  /** Start of a new consumer group whose pop names none: empty, all (earliest) or new (new-only, latest). */
   defaultSubscriptionMode: string
   maxBodyBytes: number
   /** Items in one push, acknowledgements in one batch, operations in one transaction. */
@@ -41,7 +42,25 @@ export interface RegentOptions {
   deliveryMemoryMb: number
   /** Event-loop delay from which pushes are answered 503; 0: never. */
   maxEventLoopDelayMs: number
+  /** Milliseconds between runs of retention and of eviction, and messages per step of each. */
+  retentionIntervalMs: number
+  evictionIntervalMs: number
+  retentionBatchSize: number
+  evictionBatchSize: number
+  /** Days after which idle partitions, metrics, dead letters and traces are deleted; 0: never. */
+  partitionCleanupDays: number
+  metricsRetentionDays: number
+  deadLetterRetentionDays: number
+  traceRetentionDays: number
+  /** Between two samples of this process's figures. */
+  metricsSampleMs: number
+  /** Between two writes of counts and figures to the history. */
+  metricsAggregateSeconds: number
   workerId: string
+  /** The key that payloads of encrypted queues are sealed with: 64 hex digits. */
+  encryptionKey: string | undefined
+  /** Several of them, `kid:hex,kid:hex…`: the first seals, all open. */
+  encryptionKeys: string | undefined
 }
 
 /** The options `npm start` has besides. */
@@ -58,7 +77,7 @@ export interface ServerOptions {
 type Rule =
   | { env: string, overriddenBy?: string, default: number, min: number, max: number, unit?: string, doc: string }
   | { env: string, default: boolean, doc: string }
-  | { env: string, default: string | undefined, pattern?: RegExp, oneOf?: readonly string[], hint?: string, doc: string }
+  | { env: string, default: string | undefined, pattern?: RegExp, oneOf?: readonly string[], hint?: string, check?: (text: string) => string | null, doc: string }
 
 const MAX_INT = 2_147_483_647
 
@@ -82,7 +101,7 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   callTimeoutMs: { env: 'DB_CALL_TIMEOUT', default: 10_000, min: 200, max: 600_000, unit: 'ms', doc: 'Longest single call to the database; a request may need several, and is then answered 503' },
   defaultTimeoutMs: { env: 'DEFAULT_TIMEOUT', default: 30_000, min: 0, max: MAX_INT, unit: 'ms', doc: 'Long-poll limit of a pop that names none' },
   defaultBatchSize: { env: 'DEFAULT_BATCH_SIZE', default: 1, min: 1, max: 100_000, doc: 'Batch of a pop that names none' },
-  defaultSubscriptionMode: { env: 'DEFAULT_SUBSCRIPTION_MODE', default: '', oneOf: ['', 'all', 'new', 'new-only'], doc: 'Start of a new consumer group whose pop names none' },
+  defaultSubscriptionMode: { env: 'DEFAULT_SUBSCRIPTION_MODE', default: '', oneOf: ['', 'all', 'earliest', 'new', 'new-only', 'latest'], doc: 'Start of a new consumer group whose pop names none' },
   maxBodyBytes: { env: 'MAX_BODY_BYTES', default: 64 * 1024 * 1024, min: 1024, max: 512 * 1024 * 1024, unit: 'bytes', doc: 'Largest request body; beyond it 413' },
   maxItems: { env: 'MAX_ITEMS', default: 50_000, min: 1, max: 1_000_000, doc: 'Items in one push, acknowledgements in one batch, operations in one transaction' },
   maxDepth: { env: 'MAX_JSON_DEPTH', default: 512, min: 1, max: 100_000, doc: 'Deepest nesting of a payload' },
@@ -91,7 +110,19 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   dedupMemoryMb: { env: 'DEDUP_MEMORY_MB', default: 256, min: 1, max: 65_536, unit: 'MB', doc: 'Memory for deduplication windows; past it the database checks' },
   deliveryMemoryMb: { env: 'DELIVERY_MEMORY_MB', default: 64, min: 1, max: 65_536, unit: 'MB', doc: 'Memory for deliveries that wait for their acknowledgement; past it the database is asked' },
   maxEventLoopDelayMs: { env: 'MAX_EVENT_LOOP_DELAY', default: 1000, min: 0, max: 60_000, unit: 'ms', doc: 'Event-loop delay from which pushes are answered 503; 0: never' },
-  workerId: { env: 'WORKER_ID', default: 'regent-1', doc: 'Name of this process in health and database sessions' }
+  retentionIntervalMs: { env: 'RETENTION_INTERVAL', default: 300_000, min: 1000, max: MAX_INT, unit: 'ms', doc: 'Time between two runs of retention' },
+  evictionIntervalMs: { env: 'EVICTION_INTERVAL', default: 60_000, min: 1000, max: MAX_INT, unit: 'ms', doc: 'Time between two runs of eviction' },
+  retentionBatchSize: { env: 'RETENTION_BATCH_SIZE', default: 1000, min: 1, max: 100_000, doc: 'Messages that retention deletes in one step' },
+  evictionBatchSize: { env: 'EVICTION_BATCH_SIZE', default: 1000, min: 1, max: 100_000, doc: 'Messages that eviction moves in one step' },
+  partitionCleanupDays: { env: 'PARTITION_CLEANUP_DAYS', default: 30, min: 0, max: 36_500, unit: 'days', doc: 'Empty partitions without a push for so long are deleted; 0: never' },
+  metricsRetentionDays: { env: 'METRICS_RETENTION_DAYS', default: 90, min: 0, max: 36_500, unit: 'days', doc: 'Metrics are kept for so long; 0: for ever' },
+  deadLetterRetentionDays: { env: 'DEAD_LETTER_RETENTION_DAYS', default: 0, min: 0, max: 36_500, unit: 'days', doc: 'Dead letters are kept for so long; 0: for ever' },
+  traceRetentionDays: { env: 'TRACE_RETENTION_DAYS', default: 30, min: 0, max: 36_500, unit: 'days', doc: 'Traces are kept for so long; 0: for ever' },
+  metricsSampleMs: { env: 'METRICS_SAMPLE_INTERVAL_MS', default: 1000, min: 10, max: 60_000, unit: 'ms', doc: 'How often the figures of this process are sampled' },
+  metricsAggregateSeconds: { env: 'METRICS_AGGREGATE_INTERVAL_S', default: 60, min: 1, max: 3600, unit: 's', doc: 'How often counts and figures are written to the history; from 60 on, whole minutes' },
+  workerId: { env: 'WORKER_ID', default: 'regent-1', doc: 'Name of this process in health and database sessions' },
+  encryptionKey: { env: 'QUEEN_ENCRYPTION_KEY', default: undefined, check: keyFault, doc: 'Key for the payloads of encrypted queues: 64 hex digits' },
+  encryptionKeys: { env: 'ENCRYPTION_KEYS', default: undefined, check: ringFault, doc: 'Keys for them as kid:hex,kid:hex: the first seals, all open; see docs/encryption.md' }
 }
 
 /** The options of `npm start` besides. */
@@ -106,16 +137,14 @@ export const SERVER_OPTIONS: { readonly [K in keyof ServerOptions]: Rule } = {
 
 /** Settings of the compatible server that would change what is promised if they were silently ignored. */
 const REFUSED: Record<string, string> = {
-  JWT_ENABLED: 'authentication is not available: put a proxy in front, or leave it unset',
-  QUEEN_ENCRYPTION_KEY: 'encryption at rest is not available: leave it unset'
+  JWT_ENABLED: 'authentication is not available: put a proxy in front, or leave it unset'
 }
 
 /** Its settings for things that are not there: set, they are pointed out at the start. */
 const WITHOUT_EFFECT = [
-  'WEBAPP_ROOT', 'METRICS_SAMPLE_INTERVAL_MS', 'METRICS_AGGREGATE_INTERVAL_S', 'METRICS_RETENTION_DAYS', 'RETENTION_INTERVAL',
-  'RETENTION_BATCH_SIZE', 'PARTITION_CLEANUP_DAYS', 'EVICTION_INTERVAL', 'EVICTION_BATCH_SIZE', 'STATS_INTERVAL_MS',
-  'STATS_RECONCILE_INTERVAL_MS', 'STATS_HISTORY_RETENTION_DAYS', 'FILE_BUFFER_DIR', 'FILE_BUFFER_FLUSH_MS', 'FILE_BUFFER_MAX_BATCH',
-  'FILE_BUFFER_EVENTS_PER_FILE'
+  'WEBAPP_ROOT', 'STATS_INTERVAL_MS',
+  'STATS_RECONCILE_INTERVAL_MS', 'STATS_HISTORY_RETENTION_DAYS', 'FILE_BUFFER_DIR', 'FILE_BUFFER_FLUSH_MS',
+  'FILE_BUFFER_MAX_BATCH', 'FILE_BUFFER_EVENTS_PER_FILE'
 ]
 
 /**
@@ -129,6 +158,7 @@ export function readRegentOptions (given: Readonly<Record<string, unknown>>): Re
   }
   const options = readAll(REGENT_OPTIONS, name => given[name], name => name, faults)
   if (options.databaseUrl === undefined && options.databaseHost === undefined) faults.push('databaseUrl or databaseHost: is required')
+  refuseKeys(options, 'encryptionKeys', faults)
   refuse(faults)
   return Object.freeze(options) as unknown as RegentOptions // every key of the table was filled in by its rule
 }
@@ -149,6 +179,7 @@ export function readEnvironment (env: Readonly<Record<string, string | undefined
     readAll(table, name => fromText(env[variableOf(table[name])], table[name]), name => variableOf(table[name]), faults)
   const server = read(SERVER_OPTIONS)
   const regent = read(REGENT_OPTIONS)
+  refuseKeys(regent, REGENT_OPTIONS.encryptionKeys.env, faults)
   for (const [name, why] of Object.entries(REFUSED)) {
     if (isSet(name) && env[name] !== 'false') faults.push(`${name}: ${why}`)
   }
@@ -178,6 +209,7 @@ function faultOf (value: unknown, rule: Rule): string | null {
     return `must be one of ${rule.oneOf.map(word => word === '' ? '(empty)' : word).join(', ')}`
   }
   if ('pattern' in rule && rule.pattern !== undefined && !rule.pattern.test(value)) return rule.hint ?? `must match ${rule.pattern.source}`
+  if ('check' in rule && rule.check !== undefined) return rule.check(value)
   // Never with the value: it holds the password.
   if (rule.env === 'DATABASE_URL' && !URL.canParse(value)) return 'must be a URL; characters such as # / ? @ in a password are percent-encoded'
   return null
@@ -189,6 +221,11 @@ function fromText (text: string | undefined, rule: Rule | undefined): unknown {
   if (typeof rule.default === 'number') return /^-?\d+$/.test(text) ? Number(text) : text
   if (typeof rule.default === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
   return text
+}
+
+function refuseKeys ({ encryptionKey, encryptionKeys }: Record<string, unknown>, label: string, faults: string[]): void {
+  const fault = pairFault(encryptionKey, encryptionKeys)
+  if (fault !== null) faults.push(`${label}: ${fault}`)
 }
 
 function refuse (faults: string[]): void {

@@ -22,6 +22,11 @@ export function codeOf (error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
+/** What a function of ours raised as the DETAIL of its error; '' when there is none. */
+export function detailOf (error: unknown): string {
+  return error instanceof Error && 'detail' in error && typeof error.detail === 'string' ? error.detail : ''
+}
+
 /** Which kind of fault an error thrown by the driver is. */
 export function faultOf (error: unknown): Fault {
   const code = codeOf(error)

@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import type { PendingQuery, Row, Sql } from 'postgres'
 import { RegentError } from '../errors.ts'
-import { faultOf } from './faults.ts'
+import { codeOf, faultOf } from './faults.ts'
 import { poolSettings } from './connection.ts'
 import type { ConnectionOptions } from './connection.ts'
 
@@ -17,6 +17,8 @@ export interface PoolOptions extends ConnectionOptions {
 export type Statement<T extends Row> = (sql: Sql, schema: ReturnType<typeof identifier>) => PendingQuery<T[]>
 
 const CONFLICT_TRIES = 8
+// SQLSTATEs that our functions raise begin with this; codes of RegentError with RGT.
+const OWN_CODES = 'RG0'
 // Waiters beyond this are shed at once: they would only time out later.
 const MOST_WAITING = 10_000
 // A call that waited less than this for its connection may use the whole time a statement can take.
@@ -35,6 +37,7 @@ export class Pool {
   readonly #waiting: (() => void)[] = []
   #sql: Sql
   #running = 0
+  #failures = 0
   #isClosed = false
   #onIdle: (() => void) | null = null
 
@@ -49,6 +52,11 @@ export class Pool {
     return { running: this.#running, waiting: this.#waiting.length, size: this.#options.poolSize }
   }
 
+  /** Calls so far that failed, for whatever reason but that one of our own functions refused what was asked for. */
+  get failures (): number {
+    return this.#failures
+  }
+
   /**
    * Run one statement and return its rows.
    * @param timeoutMs deadline for this call, the pool's `callTimeoutMs` unless given
@@ -56,6 +64,15 @@ export class Pool {
    *   RGT_SHUTTING_DOWN; the driver's own error when the database refused the statement
    */
   async call<T extends Row> (statement: Statement<T>, timeoutMs = this.#options.callTimeoutMs): Promise<T[]> {
+    try {
+      return await this.#callRepeating(statement, timeoutMs)
+    } catch (error) {
+      if (!this.#isClosed && !codeOf(error).startsWith(OWN_CODES)) this.#failures++
+      throw error
+    }
+  }
+
+  async #callRepeating<T extends Row> (statement: Statement<T>, timeoutMs: number): Promise<T[]> {
     const deadline = performance.now() + timeoutMs
     for (let attempt = 1; ; attempt++) {
       try {

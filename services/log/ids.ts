@@ -25,6 +25,11 @@ export function positionSuffix (position: number): string {
   return `${hex.slice(0, 3)}-8${hex.slice(3, 6)}-${hex.slice(6)}`
 }
 
+/** A queue's number in the form of a UUID, distinct from every partition and message id. */
+export function queueUuid (id: number): string {
+  return messageId(id, 0).replace('-8000-8', '-8000-9')
+}
+
 /** The address in a UUID, or null when the text is not one of ours. */
 export function parseAddress (id: string): { partition: number, position: number } | null {
   const parts = ADDRESS.exec(id)

@@ -9,6 +9,8 @@ export type Hint =
   | { kind: 'available', queue: string, namespace: string, task: string, partition: string, group: string }
   /** A queue was configured or deleted; `*`: several were. */
   | { kind: 'changed', queue: string }
+  /** A setting of the whole service was changed. */
+  | { kind: 'settings' }
   | { kind: 'all' }
 
 /** The short form of a name; empty for none. */

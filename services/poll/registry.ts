@@ -55,6 +55,7 @@ export class PollRegistry {
   #isScheduled = false
   #isClosed = false
   #isFailing = false
+  #isPaused = false
   readonly #background = new Set<Promise<void>>()
 
   constructor (options: RegistryOptions) {
@@ -70,12 +71,40 @@ export class PollRegistry {
     return { intentions, specs: this.#specs.size }
   }
 
+  get isPaused (): boolean {
+    return this.#isPaused
+  }
+
+  /** How many pops wait for each queue; not those that wait for a label. */
+  eachParked (visit: (queue: string, pops: number) => void): void {
+    for (const { target, waiting } of this.#specs.values()) {
+      if (target.queue !== null && waiting.size > 0) visit(target.queue, waiting.size)
+    }
+  }
+
+  /**
+   * Stop looking, or go on. While it stands still, pops that wait are held until their time is over and others find
+   * nothing; looks that are under way still serve. Going on looks for everybody at once.
+   */
+  pause (isPaused: boolean): void {
+    if (this.#isPaused === isPaused) return
+    this.#isPaused = isPaused
+    if (!isPaused) {
+      this.wakeAll()
+      return
+    }
+    for (const spec of [...this.#specs.values()]) {
+      if (spec.isLooking) continue
+      for (const intention of [...spec.waiting]) if (intention.request.waitMs <= 0) this.#settle(spec, intention, null)
+    }
+  }
+
   /**
    * Wait for messages. Resolves with a delivery, or with null when there was none in time; never rejects.
    * @param signal aborted when the client goes away: then what was claimed for it is given back
    */
   async pop (request: PopRequest, signal?: AbortSignal): Promise<Delivery | null> {
-    if (this.#isClosed || signal?.aborted === true) return null
+    if (this.#isClosed || signal?.aborted === true || (this.#isPaused && request.waitMs <= 0)) return null
     const intention = new Intention(request, this.#now())
     const spec = this.#specs.specFor(request)
     spec.waiting.add(intention)
@@ -150,7 +179,7 @@ export class PollRegistry {
   }
 
   #pump (): void {
-    while (this.#calls < CALLS_AT_ONCE && this.#ready.size > 0) {
+    while (this.#calls < CALLS_AT_ONCE && this.#ready.size > 0 && !this.#isPaused) {
       const specs: Spec[] = []
       for (const spec of this.#ready) {
         if (specs.length === SPECS_PER_CALL) break

@@ -42,6 +42,7 @@ export class SpecIndex {
       yield * this.#specs.values()
       return
     }
+    if (hint.kind === 'settings') return
     for (const spec of this.#byQueue.get(hint.queue) ?? []) if (spec.isMeantBy(hint)) yield spec
     for (const spec of this.#byQueue.get('') ?? []) if (spec.isMeantBy(hint)) yield spec
   }

@@ -38,7 +38,7 @@ export class Spec {
   }
 
   /** Whether a hint can mean messages for this spec. */
-  isMeantBy (hint: Exclude<Hint, { kind: 'all' }>): boolean {
+  isMeantBy (hint: Exclude<Hint, { kind: 'all' | 'settings' }>): boolean {
     const { queue, partition, namespace, task, group } = this.names
     // A queue that was relabelled may have come under a label that is waited for.
     if (hint.kind === 'changed') return queue === '' || queue === hint.queue

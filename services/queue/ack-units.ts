@@ -32,7 +32,7 @@ export interface AckRow {
   outcomes: string
 }
 
-export type AckOutcome = 'done' | 'again' | 'dead' | 'lease' | 'already' | 'unknown_group'
+export type AckOutcome = 'done' | 'again' | 'dead' | 'lease' | 'already' | 'no_dead_letters' | 'unknown_group'
 
 /** The arguments of ack_v1, as texts to be cast. */
 export interface AckArguments {
@@ -123,7 +123,7 @@ export function packAcks (units: readonly AckUnit[]): AckArguments {
   }
 }
 
-const OUTCOMES: Record<string, AckOutcome> = { r: 'again', d: 'dead', a: 'already', l: 'lease' }
+const OUTCOMES: Record<string, AckOutcome> = { r: 'again', d: 'dead', a: 'already', l: 'lease', n: 'no_dead_letters' }
 
 /** What became of each position of a unit. Completing what had been acknowledged before is done, whatever the lease. */
 export function outcomesOf (unit: AckUnit, row: AckRow): Map<number, AckOutcome> {

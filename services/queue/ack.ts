@@ -24,6 +24,7 @@ const ERROR_TEXTS: Record<AckOutcome, string | null> = {
   dead: null,
   lease: NO_LEASE,
   already: ALREADY,
+  no_dead_letters: 'Queue keeps no dead letters',
   unknown_group: 'Message was not delivered to this consumer group'
 }
 

@@ -1,11 +1,14 @@
+import { codeOf, detailOf } from '../database/faults.ts'
 import type { Pool } from '../database/pool.ts'
+import type { KeyRing } from '../encryption/key-ring.ts'
+import { sealLine } from '../encryption/sealed-line.ts'
 import { RegentError, hasCode } from '../errors.ts'
 import { parseSegmentHashes } from '../log/dedup-window.ts'
 import { settleDuplicates } from './duplicates.ts'
 import { groupByPartition, settle } from './outgoing.ts'
 import type { Outgoing, OutgoingGroup } from './outgoing.ts'
 import type { PartitionDirectory, PartitionEntry } from './partition-directory.ts'
-import { knownNow, packPush } from './push-call.ts'
+import { knownNow, packPush, pushArguments } from './push-call.ts'
 import type { PushPart, PushRow } from './push-call.ts'
 
 // Each round settles something: a partition conflicts only when somebody else wrote to it in between.
@@ -17,16 +20,18 @@ export type WriteParts = (parts: PushPart[]) => Promise<PushRow[]>
 /**
  * Gets messages into the log, each exactly once: finds partitions, settles duplicates, writes, and looks again where
  * another process was quicker. Every message has a result afterwards.
- * @throws what Pool.call throws; messages of a call whose outcome is unknown are marked as ours, so that a repeated
+ * @throws RGT_QUEUE_FULL, RGT_ENCRYPTION_KEY_MISSING, and what Pool.call throws; messages of a call whose outcome is unknown are marked as ours, so that a repeated
  *   append recognises them
  */
 export class Appender {
   readonly #pool: Pool
   readonly #directory: PartitionDirectory
+  readonly #keys: KeyRing
 
-  constructor (pool: Pool, directory: PartitionDirectory) {
+  constructor (pool: Pool, directory: PartitionDirectory, keys: KeyRing) {
     this.#pool = pool
     this.#directory = directory
+    this.#keys = keys
   }
 
   async append (messages: readonly Outgoing[], write: WriteParts = async parts => await this.#write(parts)): Promise<void> {
@@ -66,6 +71,16 @@ export class Appender {
       .map(target => ({ ...target, messages: target.messages.filter(isOpen) }))
       .filter(part => part.messages.length > 0)
       .sort((a, b) => a.entry.id - b.entry.id)
+      .map(part => ({ ...part, lines: part.messages.map(outgoing => this.#stored(part.entry, outgoing)) }))
+  }
+
+  /** The queue decides, as it is configured now: a message may have been sealed at an earlier try, or not yet. */
+  #stored (entry: PartitionEntry, outgoing: Outgoing): string {
+    if (!entry.isEncrypted) return outgoing.line
+    // Refused here, the database cannot say that the queue does not encrypt any more: it is asked anew next time.
+    if (!this.#keys.canSeal) this.#directory.forget(entry.key)
+    outgoing.sealed ??= sealLine(this.#keys, entry, outgoing.line)
+    return outgoing.sealed
   }
 
   async #tryWrite (parts: PushPart[], write: WriteParts): Promise<PushRow[]> {
@@ -80,6 +95,7 @@ export class Appender {
           }
         }
       }
+      if (codeOf(error) === 'RG003') throw new RegentError('RGT_QUEUE_FULL', { detail: detailOf(error), cause: error })
       throw error
     }
   }
@@ -116,8 +132,7 @@ export class Appender {
     const a = packPush(parts)
     return await this.#pool.call<PushRow & Record<string, unknown>>((sql, schema) => sql`
       select idx, outcome, base, at_ms, foreign_tx, complete
-        from ${schema}.push_v1(${a.partitions}::text::bigint[], ${a.known}::text::bigint[], ${a.windows}::text::int[],
-          ${a.segments}::text::int[], ${a.counts}::text::int[], ${a.tx}::text::bigint[], ${a.bodies})`)
+        from ${schema}.push_v2(${pushArguments(sql, a)})`)
   }
 }
 

@@ -1,5 +1,9 @@
 import { Pool } from '../database/pool.ts'
 import type { ConnectionOptions } from '../database/connection.ts'
+import type { KeyRing } from '../encryption/key-ring.ts'
+import { FieldError } from '../json/field-error.ts'
+import { Removals } from '../jobs/removals.ts'
+import { Counters } from '../metrics/counters.ts'
 import { Notifier } from '../notify/notifier.ts'
 import { hintOf, shortName } from '../poll/hint.ts'
 import type { Hint } from '../poll/hint.ts'
@@ -26,6 +30,8 @@ export interface EngineOptions {
   /** Memory for deduplication windows and for remembered deliveries, in bytes. */
   dedupBytes: number
   deliveryBytes: number
+  /** Keys of encrypted queues. */
+  keys: KeyRing
   log: Log
 }
 
@@ -33,6 +39,10 @@ export interface EngineOptions {
  * The queue engine: push, pop, acknowledge, transact. Plain TypeScript over one pool; routes and embedding code call it.
  */
 export class Engine {
+  /** Opens what was stored encrypted; deliveries hold lines as they are stored. */
+  readonly keys: KeyRing
+  /** What is done here, counted. */
+  readonly counters = new Counters()
   readonly #pool: Pool
   readonly #directory: PartitionDirectory
   readonly #deliveries: Deliveries
@@ -41,16 +51,25 @@ export class Engine {
   readonly #push: Push
   readonly #ack: Ack
   readonly #transaction: Transaction
+  readonly #removals: Removals
   readonly #log: Log
+  #onSettings: () => void = () => {}
 
   constructor (options: EngineOptions) {
-    const { pool, log } = options
+    const { pool, keys, log } = options
+    this.keys = keys
     this.#pool = pool
     this.#log = log
-    this.#directory = new PartitionDirectory(pool, options.dedupBytes)
+    this.#removals = new Removals(pool, log)
+    this.#directory = new PartitionDirectory(pool, options.dedupBytes, (queue, count) => { this.counters.partitionsCreated(queue, count) })
     this.#deliveries = new Deliveries(options.deliveryBytes)
     this.#registry = new PollRegistry({
-      look: async specs => await lookForMessages(pool, specs),
+      look: async specs => {
+        const startedAt = performance.now()
+        const looks = await lookForMessages(pool, specs)
+        this.counters.looked(performance.now() - startedAt)
+        return looks
+      },
       release: async (group, delivery) => { await this.#release(group, delivery) },
       recover: async (group, tokens) => { await recoverClaims(pool, group, tokens) },
       safetyNetMs: options.safetyNetMs,
@@ -62,13 +81,14 @@ export class Engine {
       onResync: () => {
         this.#directory.clear()
         this.#registry.wakeAll()
+        this.#onSettings()
       },
       log
     })
     const onAvailable = (events: Available[]): void => { this.announce(events) }
-    this.#push = new Push({ pool, directory: this.#directory, onAvailable })
+    this.#push = new Push({ pool, directory: this.#directory, keys, onAvailable })
     this.#ack = new Ack({ pool, deliveries: this.#deliveries, onAvailable })
-    this.#transaction = new Transaction({ pool, directory: this.#directory, ack: this.#ack, onAvailable })
+    this.#transaction = new Transaction({ pool, directory: this.#directory, keys, ack: this.#ack, onAvailable })
   }
 
   start (): void {
@@ -88,13 +108,18 @@ export class Engine {
 
   /** Store messages; see Push.push. */
   async push (messages: readonly NewMessage[], producerSub: string | null = null): Promise<PushResult[]> {
-    return await this.#push.push(messages, producerSub)
+    const startedAt = performance.now()
+    const results = await this.#push.push(messages, producerSub)
+    this.counters.pushed(results, performance.now() - startedAt)
+    return results
   }
 
   /** Take messages, waiting for them if asked to; null when there are none. Never rejects. */
   async pop (request: PopRequest, signal?: AbortSignal): Promise<Delivery | null> {
     const delivery = await this.#registry.pop(request, signal)
     if (delivery !== null) this.#deliveries.remember(delivery)
+    // Who has gone was not answered.
+    if (delivery !== null || signal?.aborted !== true) this.counters.popped(request, delivery)
     return delivery
   }
 
@@ -109,12 +134,17 @@ export class Engine {
 
   /** Acknowledge messages; see Ack.ack. */
   async ack (acks: readonly Acknowledgement[]): Promise<AckResult[]> {
-    return await this.#ack.ack(acks)
+    const startedAt = performance.now()
+    const results = await this.#ack.ack(acks)
+    this.counters.acked(acks, results, performance.now() - startedAt)
+    return results
   }
 
   /** Acknowledge and push as one database transaction; see Transaction.commit. */
   async transact (input: TransactionInput): Promise<TransactionResult> {
-    return await this.#transaction.commit(input)
+    const result = await this.#transaction.commit(input)
+    this.counters.transacted(input, result)
+    return result
   }
 
   /** Extend a lease by its id. */
@@ -122,18 +152,54 @@ export class Engine {
     return await extendLease(this.#pool, leaseId, seconds)
   }
 
-  /** Create a queue or replace its configuration. */
+  /** Create a queue or replace its configuration. Throws FieldError when it is to be encrypted and there is no key. */
   async configure (configuration: QueueConfiguration): Promise<ConfiguredQueue> {
+    if (configuration.options.encryptionEnabled === true && !this.keys.canSeal) {
+      // Storing clear text where encryption was asked for would be worse than refusing.
+      throw new FieldError('options.encryptionEnabled', 'unsupported',
+        'options.encryptionEnabled: this server has no encryption key; set QUEEN_ENCRYPTION_KEY or ENCRYPTION_KEYS')
+    }
     const configured = await configureQueue(this.#pool, configuration)
     this.changed(configuration.queue)
     return configured
   }
 
-  /** Delete a queue with everything in it; whether there was one. */
+  /** Delete a queue with everything in it; whether there was one. It is gone at once, its room is freed afterwards. */
   async deleteQueue (queue: string): Promise<boolean> {
     const existed = await deleteQueue(this.#pool, queue)
     this.changed(queue)
+    if (existed) this.clearRemovals()
     return existed
+  }
+
+  /** Free the room of what was deleted (a queue, a partition, a consumer group) in the background. Never throws. */
+  clearRemovals (): void {
+    this.#removals.kick()
+  }
+
+  /** Whether pops are held: they find nothing, whatever there is. */
+  get arePopsHeld (): boolean {
+    return this.#registry.isPaused
+  }
+
+  /** Hold pops, or let them go: then everybody who waits is looked for at once. */
+  holdPops (isHeld: boolean): void {
+    this.#registry.pause(isHeld)
+  }
+
+  /** Call this when settings may have been changed by another process. */
+  onSettings (listener: () => void): void {
+    this.#onSettings = listener
+  }
+
+  /** Tell the other processes that settings were changed. */
+  tellSettings (): void {
+    this.#notifier.send([{ kind: 'settings' }])
+  }
+
+  /** How many pops wait for each queue. */
+  eachParked (visit: (queue: string, pops: number) => void): void {
+    this.#registry.eachParked(visit)
   }
 
   /** Answer every parked pop; they hold up a graceful shutdown otherwise. Further pops are answered empty at once. */
@@ -145,7 +211,7 @@ export class Engine {
   async close (): Promise<void> {
     await this.#registry.close()
     await Promise.all([this.#push.lane.close(), this.#ack.lane.close(), this.#transaction.lane.close()])
-    await this.#notifier.close()
+    await Promise.all([this.#notifier.close(), this.#removals.close()])
   }
 
   async #release (group: string, delivery: Delivery): Promise<void> {
@@ -174,6 +240,8 @@ export class Engine {
     const changed = new Set(hints.filter(hint => hint.kind === 'changed').map(hint => hint.queue))
     if (changed.has('*')) this.#directory.clear()
     else if (changed.size > 0) this.#directory.forgetWhere(queue => changed.has(shortName(queue)))
+    // What is too much for one notification says no more than that everything may have changed.
+    if (changed.has('*') || hints.some(hint => hint.kind === 'settings')) this.#onSettings()
     this.#registry.wake(hints)
   }
 }

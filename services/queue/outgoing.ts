@@ -13,6 +13,8 @@ export interface Outgoing {
   readonly idText: string
   readonly hash: number
   readonly line: string
+  /** The line in sealed form, made when it first goes to a queue that encrypts. */
+  sealed: string | null
   /** Ours: either we made the transaction id, or an earlier attempt may have stored the message. */
   isOurs: boolean
   /** False after an unknown outcome without a deduplication window: a second attempt might store it twice. */
@@ -45,6 +47,7 @@ export function prepare (messages: readonly NewMessage[], producerSub: string | 
       idText,
       hash: hashId(transactionId),
       line: messageLine(idText, message.traceId, producerSub, message.payload),
+      sealed: null,
       isOurs: message.transactionId === null,
       isRecognisable: true,
       cleared: null,

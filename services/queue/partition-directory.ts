@@ -11,6 +11,12 @@ export interface PartitionEntry {
   readonly partition: string
   readonly namespace: string
   readonly task: string
+  readonly queueId: number
+  /** Under which version of the queue's configuration the rest of this was read; a push under an older one is refused. */
+  readonly pushVersion: number
+  /** Messages the queue may hold; 0: no limit. */
+  readonly maxSize: number
+  readonly isEncrypted: boolean
   readonly windowSeconds: number
   /** Null: not loaded, or too large for memory (`isLarge`): then the database checks. */
   window: DedupWindow | null
@@ -23,9 +29,15 @@ interface EnsureRow {
   queue: string
   namespace: string
   task: string
+  queue_id: string
+  push_version: number
   dedup_window_seconds: number
+  max_size: number
+  encrypted: boolean
   partition_id: string
   partition: string
+  /** This call has made it. */
+  made: boolean
 }
 
 const MOST_ENTRIES = 200_000
@@ -47,10 +59,12 @@ export class PartitionDirectory {
   readonly #pool: Pool
   readonly #budgetSlots: number
   readonly #entries: LRUCache<string, PartitionEntry>
+  readonly #onCreated: (queue: string, partitions: number) => void
   #slots = 0
 
-  constructor (pool: Pool, budgetBytes: number) {
+  constructor (pool: Pool, budgetBytes: number, onCreated: (queue: string, partitions: number) => void = () => {}) {
     this.#pool = pool
+    this.#onCreated = onCreated
     this.#budgetSlots = Math.floor(budgetBytes / SLOT_BYTES)
     this.#entries = new LRUCache({
       max: MOST_ENTRIES,
@@ -82,12 +96,13 @@ export class PartitionDirectory {
     }
     if (queues.length > 0) {
       const rows = await this.#pool.call<EnsureRow>((sql, schema) => sql<EnsureRow[]>`
-        select * from ${schema}.ensure_partitions_v1(${textArray(queues)}::text::text[], ${textArray(partitions)}::text::text[])`)
+        select * from ${schema}.ensure_partitions_v2(${textArray(queues)}::text::text[], ${textArray(partitions)}::text::text[])`)
       for (const row of rows) {
+        if (row.made) this.#onCreated(row.queue, 1)
         const made = entryOf(row)
         // Another call may have been quicker; replacing its entry would drop the window it is about to use.
         const known = this.#entries.get(made.key)
-        const entry = known?.id === made.id ? known : made
+        const entry = known?.id === made.id && known.pushVersion === made.pushVersion ? known : made
         if (entry === made) this.#entries.set(made.key, made)
         entries.set(entry.key, entry)
       }
@@ -195,6 +210,10 @@ function entryOf (row: EnsureRow): PartitionEntry {
     partition: row.partition,
     namespace: row.namespace,
     task: row.task,
+    queueId: Number(row.queue_id),
+    pushVersion: row.push_version,
+    maxSize: row.max_size,
+    isEncrypted: row.encrypted,
     windowSeconds: row.dedup_window_seconds,
     window: null,
     isLarge: false,

@@ -1,8 +1,9 @@
+import type { Sql } from 'postgres'
 import { SEPARATOR, plainArray } from '../database/literals.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { PartitionEntry } from './partition-directory.ts'
 
-/** What push_v1 says about one partition. */
+/** What push_v2 says about one partition. */
 export interface PushRow {
   idx: number
   outcome: 'ok' | 'conflict' | 'gone'
@@ -14,14 +15,17 @@ export interface PushRow {
 }
 
 /**
- * One partition of a push call: what goes into it, and up to which position these messages were checked for duplicates
- * (or one of the two below). That is not the window's own position: another call may have taken it further meanwhile.
+ * One partition of a push call: what goes into it, the lines as they are stored, and up to which position these messages
+ * were checked for duplicates (or one of the two below). That is not the window's own position: another call may have taken it further meanwhile.
  */
-export interface PushPart { entry: PartitionEntry, messages: Outgoing[], known: number }
+export interface PushPart { entry: PartitionEntry, messages: Outgoing[], lines: string[], known: number }
 
-/** The arguments of push_v1, as texts to be cast. */
+/** The arguments of push_v2, as texts to be cast. */
 export interface PushArguments {
+  limited: string
+  adds: string
   partitions: string
+  versions: string
   known: string
   windows: string
   segments: string
@@ -43,11 +47,11 @@ export function packPush (parts: readonly PushPart[]): PushArguments {
   const segments: number[] = []
   const bodies: string[] = []
   const tx: number[] = []
-  for (const { messages } of parts) {
+  for (const { messages, lines: stored } of parts) {
     const before = counts.length
     let lines: string[] = []
     let size = 0
-    for (const { line, hash } of messages) {
+    for (const line of stored) {
       if (lines.length > 0 && (lines.length >= SEGMENT_MESSAGES || size + line.length > SEGMENT_CHARACTERS)) {
         counts.push(lines.length)
         bodies.push(lines.join('\n'))
@@ -56,14 +60,18 @@ export function packPush (parts: readonly PushPart[]): PushArguments {
       }
       lines.push(line)
       size += line.length
-      tx.push(hash)
     }
+    for (const { hash } of messages) tx.push(hash)
     counts.push(lines.length)
     bodies.push(lines.join('\n'))
     segments.push(counts.length - before)
   }
+  const limited = limitedQueues(parts)
   return {
+    limited: plainArray(limited.map(queue => queue.id)),
+    adds: plainArray(limited.map(queue => queue.adds)),
     partitions: plainArray(parts.map(part => part.entry.id)),
+    versions: plainArray(parts.map(part => part.entry.pushVersion)),
     known: plainArray(parts.map(part => part.known)),
     windows: plainArray(parts.map(part => part.entry.windowSeconds)),
     segments: plainArray(segments),
@@ -77,4 +85,23 @@ export function packPush (parts: readonly PushPart[]): PushArguments {
 export function knownNow (entry: PartitionEntry, checkedTo: number | undefined): number {
   if (entry.windowSeconds === 0) return CHECK_NOTHING
   return entry.window?.known ?? checkedTo ?? CHECK_IN_DATABASE
+}
+
+/** How much comes to each queue whose size is limited, in the order in which the queues are locked. */
+function limitedQueues (parts: readonly PushPart[]): { id: number, adds: number }[] {
+  const queues = new Map<number, { id: number, adds: number }>()
+  for (const { entry, messages } of parts) {
+    if (entry.maxSize === 0) continue
+    const queue = queues.get(entry.queueId)
+    if (queue === undefined) queues.set(entry.queueId, { id: entry.queueId, adds: messages.length })
+    else queue.adds += messages.length
+  }
+  return [...queues.values()].sort((a, b) => a.id - b.id)
+}
+
+/** The arguments as a fragment of a statement that calls push_v2, or a function that hands them on to it. */
+export function pushArguments (sql: Sql, a: PushArguments) {
+  return sql`${a.limited}::text::bigint[], ${a.adds}::text::int[], ${a.partitions}::text::bigint[],
+    ${a.versions}::text::int[], ${a.known}::text::bigint[], ${a.windows}::text::int[], ${a.segments}::text::int[],
+    ${a.counts}::text::int[], ${a.tx}::text::bigint[], ${a.bodies}`
 }

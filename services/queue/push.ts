@@ -1,4 +1,5 @@
 import type { Pool } from '../database/pool.ts'
+import type { KeyRing } from '../encryption/key-ring.ts'
 import { Lane } from '../lanes/lane.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
 import { RegentError } from '../errors.ts'
@@ -12,6 +13,7 @@ import type { Available, NewMessage, PushResult } from './types.ts'
 export interface PushOptions {
   pool: Pool
   directory: PartitionDirectory
+  keys: KeyRing
   onAvailable: (events: Available[]) => void
 }
 
@@ -21,8 +23,8 @@ export class Push {
   readonly #onAvailable: (events: Available[]) => void
   readonly lane: Lane<Outgoing[], PushResult[]>
 
-  constructor ({ pool, directory, onAvailable }: PushOptions) {
-    this.#appender = new Appender(pool, directory)
+  constructor ({ pool, directory, keys, onAvailable }: PushOptions) {
+    this.#appender = new Appender(pool, directory, keys)
     this.#onAvailable = onAvailable
     this.lane = new Lane({
       run: async requests => await this.#run(requests),
@@ -37,7 +39,8 @@ export class Push {
   /**
    * Store messages; resolves once they are committed, with a result per message in order.
    * @param producerSub verified identity of the producer, or null
-   * @throws RegentError of the database being away, slow, unknown in its outcome, or of overload
+   * @throws RegentError of a queue that is full or that there is no key for, of the database being away, slow, unknown
+   *   in its outcome, or of overload
    */
   async push (messages: readonly NewMessage[], producerSub: string | null): Promise<PushResult[]> {
     if (messages.length === 0) return []

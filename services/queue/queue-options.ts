@@ -9,18 +9,28 @@ export interface QueueOptions {
   retryLimit: number
   /** Milliseconds before a failed message comes again. */
   retryDelay: number
+  /** Messages the group furthest behind may have left; a push that would exceed it is refused. 0: no limit. */
   maxSize: number
+  /** Seconds after which a message is not delivered any more; 0: never. */
   ttl: number
+  /** False: nothing is dead-lettered. Failing messages come again without end, and what is evicted is gone. */
   deadLetterQueue: boolean
+  /** False: messages that fail come again without end; only a consumer itself dead-letters them. */
   dlqAfterMaxRetries: boolean
   /** Seconds a message must be old to be delivered. */
   delayedProcessing: number
   /** Seconds a partition must have been quiet to be delivered. */
   windowBuffer: number
+  /** Seconds after which it is delivered although it has not been quiet; 0: ten times `windowBuffer`. */
+  windowBufferMax: number
+  /** Seconds after which messages are deleted, read or not; 0: never. Needs `retentionEnabled`. */
   retentionSeconds: number
+  /** Seconds after which messages that every group has acknowledged are deleted; 0: never. Needs `retentionEnabled`. */
   completedRetentionSeconds: number
   retentionEnabled: boolean
+  /** Payloads are stored encrypted. */
   encryptionEnabled: boolean
+  /** Seconds after which what a group has not acknowledged goes to its dead letters; 0: never. */
   maxWaitTimeSeconds: number
   /** Seconds in which a transaction id is refused as a duplicate; 0: no check. */
   dedupWindowSeconds: number
@@ -38,16 +48,17 @@ export const QUEUE_OPTION_RULES: { readonly [K in keyof QueueOptions]: Rule & { 
   retryLimit: { default: 3, min: 0, max: MAX_INT },
   retryDelay: { default: 1000, min: 0, max: 86_400_000 },
   maxSize: { default: 0, min: 0, max: MAX_INT },
-  ttl: { default: 3600, min: 0, max: MAX_INT },
-  deadLetterQueue: { default: false },
-  dlqAfterMaxRetries: { default: false },
+  ttl: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
+  deadLetterQueue: { default: true },
+  dlqAfterMaxRetries: { default: true },
   delayedProcessing: { default: 0, min: 0, max: YEAR_SECONDS },
   windowBuffer: { default: 0, min: 0, max: YEAR_SECONDS },
-  retentionSeconds: { default: 0, min: 0, max: MAX_INT },
-  completedRetentionSeconds: { default: 0, min: 0, max: MAX_INT },
+  windowBufferMax: { default: 0, min: 0, max: YEAR_SECONDS },
+  retentionSeconds: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
+  completedRetentionSeconds: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
   retentionEnabled: { default: false },
   encryptionEnabled: { default: false },
-  maxWaitTimeSeconds: { default: 0, min: 0, max: MAX_INT },
+  maxWaitTimeSeconds: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
   dedupWindowSeconds: { default: 3600, min: 0, max: 7 * 86_400 }
 }
 
@@ -56,25 +67,29 @@ export const QUEUE_OPTION_RULES: { readonly [K in keyof QueueOptions]: Rule & { 
  * @throws FieldError naming the option that is of the wrong type or out of bounds
  */
 export function readQueueOptions (given: Readonly<Record<string, unknown>>): QueueOptions {
+  const defaults = Object.fromEntries(Object.entries(QUEUE_OPTION_RULES).map(([name, rule]) => [name, rule.default]))
+  return { ...defaults, ...readGivenOptions(given) } as unknown as QueueOptions // every key of the rules has its default
+}
+
+/** As readQueueOptions, but only what is given. */
+export function readGivenOptions (given: Readonly<Record<string, unknown>>): Partial<QueueOptions> {
   const options: Record<string, number | boolean> = {}
   for (const [name, rule] of Object.entries(QUEUE_OPTION_RULES)) {
-    const value = Object.hasOwn(given, name) ? given[name] ?? rule.default : rule.default
-    const field = `options.${name}`
-    if (typeof rule.default === 'boolean') {
-      if (typeof value !== 'boolean') throw new FieldError(field, 'type', `${field}: must be true or false`)
-      options[name] = value
-    } else {
-      const { min, max } = rule as Extract<Rule, { min: number }>
-      // Some clients send numbers as text.
-      const number = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value
-      if (typeof number !== 'number' || !Number.isInteger(number)) throw new FieldError(field, 'type', `${field}: must be a whole number`)
-      if (number < min || number > max) throw new FieldError(field, 'range', `${field}: must be between ${min} and ${max}`)
-      options[name] = number
-    }
+    const value = Object.hasOwn(given, name) ? given[name] : null
+    if (value !== null && value !== undefined) options[name] = readOption(`options.${name}`, value, rule)
   }
-  if (options.encryptionEnabled === true) {
-    // Storing plaintext where encryption was asked for would be worse than refusing.
-    throw new FieldError('options.encryptionEnabled', 'unsupported', 'options.encryptionEnabled: encryption at rest is not available')
+  return options
+}
+
+function readOption (field: string, value: unknown, rule: Rule): number | boolean {
+  if (typeof rule.default === 'boolean') {
+    if (typeof value !== 'boolean') throw new FieldError(field, 'type', `${field}: must be true or false`)
+    return value
   }
-  return options as unknown as QueueOptions // every key of the rules was filled in by its rule
+  const { min, max } = rule as Extract<Rule, { min: number }>
+  // Some clients send numbers as text.
+  const number = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value
+  if (typeof number !== 'number' || !Number.isInteger(number)) throw new FieldError(field, 'type', `${field}: must be a whole number`)
+  if (number < min || number > max) throw new FieldError(field, 'range', `${field}: must be between ${min} and ${max}`)
+  return number
 }

@@ -1,5 +1,6 @@
-import { codeOf } from '../database/faults.ts'
+import { codeOf, detailOf } from '../database/faults.ts'
 import type { Pool } from '../database/pool.ts'
+import type { KeyRing } from '../encryption/key-ring.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
 import { Lane } from '../lanes/lane.ts'
 import type { Ack } from './ack.ts'
@@ -10,13 +11,14 @@ import { Appender } from './append.ts'
 import { prepare } from './outgoing.ts'
 import type { PartitionDirectory } from './partition-directory.ts'
 import { availableAfter, resultOf } from './push.ts'
-import { packPush } from './push-call.ts'
+import { packPush, pushArguments } from './push-call.ts'
 import type { PushRow } from './push-call.ts'
 import type { Acknowledgement, AckResult, Available, NewMessage, PushResult } from './types.ts'
 
 export interface TransactionOptions {
   pool: Pool
   directory: PartitionDirectory
+  keys: KeyRing
   ack: Ack
   onAvailable: (events: Available[]) => void
 }
@@ -51,9 +53,9 @@ export class Transaction {
   readonly #onAvailable: (events: Available[]) => void
   readonly lane: Lane<TransactionInput, TransactionResult>
 
-  constructor ({ pool, directory, ack, onAvailable }: TransactionOptions) {
+  constructor ({ pool, directory, keys, ack, onAvailable }: TransactionOptions) {
     this.#pool = pool
-    this.#appender = new Appender(pool, directory)
+    this.#appender = new Appender(pool, directory, keys)
     this.#ack = ack
     this.#onAvailable = onAvailable
     this.lane = new Lane({
@@ -87,21 +89,18 @@ export class Transaction {
       // Not repeated after an unknown outcome: were it committed, the leases would be gone and the repeat would be
       // answered as refused. The caller is told that the outcome is unknown.
       await this.#appender.append(outgoing, async parts => {
-        const p = packPush(parts)
         const a = packAcks(units)
         try {
           const [row] = await this.#pool.call<{ pushed: PushRow[], acknowledged: AckRow[] }>((sql, schema) => sql`
-            select * from ${schema}.transaction_v1(
-              ${p.partitions}::text::bigint[], ${p.known}::text::bigint[], ${p.windows}::text::int[], ${p.segments}::text::int[],
-              ${p.counts}::text::int[], ${p.tx}::text::bigint[], ${p.bodies},
+            select * from ${schema}.transaction_v2(${pushArguments(sql, packPush(parts))},
               ${a.partitions}::text::bigint[], ${a.groups}::text::text[], ${a.leases}::text::text[], ${a.ranges}::text::int[],
               ${a.from}::text::bigint[], ${a.to}::text::bigint[], ${a.others}::text::int[], ${a.positions}::text::bigint[],
               ${a.kinds}::text::text[], ${a.errors})`)
           rows = row?.acknowledged ?? []
           return row?.pushed ?? []
         } catch (error) {
-          if (codeOf(error) === 'RG001') return detailOf<PushRow>(error).filter(pushed => pushed.outcome !== 'ok')
-          if (codeOf(error) === 'RG002') throw new Refused(detailOf<AckRow>(error))
+          if (codeOf(error) === 'RG001') return rowsOf<PushRow>(error).filter(pushed => pushed.outcome !== 'ok')
+          if (codeOf(error) === 'RG002') throw new Refused(rowsOf<AckRow>(error))
           throw error
         }
       })
@@ -120,6 +119,6 @@ export class Transaction {
 }
 
 /** The rows a function raised as the DETAIL of its error. */
-function detailOf<T> (error: unknown): T[] {
-  return error instanceof Error && 'detail' in error && typeof error.detail === 'string' ? JSON.parse(error.detail) as T[] : []
+function rowsOf<T> (error: unknown): T[] {
+  return JSON.parse(detailOf(error)) as T[]
 }

@@ -30,7 +30,7 @@ function pop (queue: string): string {
 async function push (sql: Sql, queue: string): Promise<number> {
   const [partition] = await sql`
     select p.id, p.head from regent.partitions p join regent.queues q on q.id = p.queue_id where q.name = ${queue} order by random() limit 1`
-  return await pages(sql, `select * from regent.push_v2('{}', '{}', '{}', array[${partition?.id}], array[0], array[${partition?.head}], array[3600], array[1], array[1],
+  return await pages(sql, `select * from regent.push_v2('{}', '{}', array[${partition?.id}], array[0], array[${partition?.head}], array[3600], array[1], array[1],
     array[${Math.floor(Math.random() * 1e9)}], '{"transactionId":"${randomBytes(9).toString('hex')}","data":1}')`)
 }
 

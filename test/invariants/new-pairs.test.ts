@@ -9,7 +9,7 @@ t.test('a group made while a partition is being made gets its messages', async t
   const pair = await startPair(t)
   await push(pair.first, [{ queue: 'q', partition: 'old', transactionId: 'old', payload: 0 }])
   const held = await hold(t, pair.sql)
-  await held.sql`select * from regent.ensure_partitions_v1(array['q'], array['young'])`
+  await held.sql`select * from regent.ensure_partitions_v2(array['q'], array['young'])`
   const polled = pop(pair.second, 'q?consumerGroup=g&wait=true&timeout=5000&partitions=10&batch=10')
   // It waits for the partition, or (were there no common lock) makes its group without it.
   await until(async () => await blocked(pair.sql) > 0 || (await pair.sql`select from regent.groups`).length > 0)

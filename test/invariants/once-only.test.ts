@@ -49,8 +49,8 @@ t.test('a process that has fallen far behind checks for duplicates without takin
   const sql = connect(t, service.databaseUrl)
   // As another process would have, 150,000 messages in segments of 1000.
   await sql`
-    select count(*) from generate_series(1, 150) as s(n) cross join lateral regent.push_v1(
-      array(select id from regent.partitions), '{-2}', '{3600}', '{1}', '{1000}',
+    select count(*) from generate_series(1, 150) as s(n) cross join lateral regent.push_v2('{}', '{}',
+      array(select id from regent.partitions), array(select push_version from regent.partitions), '{-2}', '{3600}', '{1}', '{1000}',
       array(select (s.n * 1000000 + i)::bigint from generate_series(1, 1000) as i),
       (select string_agg('{"transactionId":"o' || s.n || '-' || i || '","traceId":null,"producerSub":null,"data":1}', E'\n' order by i) from generate_series(1, 1000) as i))`
   for (const transactionId of ['first', 'second', 'second']) await service.push([{ queue: 'q', payload: 0, transactionId }])

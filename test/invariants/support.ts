@@ -114,7 +114,7 @@ export async function hold (t: Test, sql: postgres.Sql): Promise<Held> {
 export async function pushByHand (sql: postgres.Sql, partitions: readonly number[], ids: readonly string[][]): Promise<number[]> {
   const bodies = ids.map(list => list.map(id => messageLine(JSON.stringify(id), null, null, JSON.stringify({ id }))).join('\n'))
   const rows = await sql<{ base: string, outcome: string }[]>`
-    select * from regent.push_v1(${plainArray(partitions)}::text::bigint[], ${plainArray(partitions.map(() => -1))}::text::bigint[],
+    select * from regent.push_v2('{}', '{}', ${plainArray(partitions)}::text::bigint[], ${plainArray(partitions.map(() => 0))}::text::int[], ${plainArray(partitions.map(() => -1))}::text::bigint[],
       ${plainArray(partitions.map(() => 3600))}::text::int[], ${plainArray(partitions.map(() => 1))}::text::int[],
       ${plainArray(ids.map(list => list.length))}::text::int[], ${plainArray(ids.flat().map(hashId))}::text::bigint[], ${bodies.join('\u001e')})`
   if (rows.some(row => row.outcome !== 'ok')) throw new Error(`push by hand: ${JSON.stringify(rows)}`)

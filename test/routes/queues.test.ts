@@ -9,11 +9,12 @@ const DEFAULTS = {
   retryLimit: 3,
   retryDelay: 1000,
   maxSize: 0,
-  ttl: 3600,
-  deadLetterQueue: false,
-  dlqAfterMaxRetries: false,
+  ttl: 0,
+  deadLetterQueue: true,
+  dlqAfterMaxRetries: true,
   delayedProcessing: 0,
   windowBuffer: 0,
+  windowBufferMax: 0,
   retentionSeconds: 0,
   completedRetentionSeconds: 0,
   retentionEnabled: false,
@@ -28,10 +29,11 @@ const CUSTOM = {
   retryDelay: 20,
   maxSize: 99,
   ttl: 60,
-  deadLetterQueue: true,
-  dlqAfterMaxRetries: true,
+  deadLetterQueue: false,
+  dlqAfterMaxRetries: false,
   delayedProcessing: 0,
   windowBuffer: 0,
+  windowBufferMax: 30,
   retentionSeconds: 1000,
   completedRetentionSeconds: 500,
   retentionEnabled: true,
@@ -56,7 +58,7 @@ t.test('queues', async t => {
     const [pushed] = (await service.push([{ queue: 'new', payload: 1 }])).json
     t.equal(pushed.partition_id, partitionId)
     const [row] = await sql`select * from regent.queues where name = 'new'`
-    t.match(row, { namespace: 'shop', task: 'bill', priority: -7, lease_seconds: 11, retry_limit: 5, retry_delay_ms: 20, max_size: 99, ttl_seconds: 60, retention_seconds: 1000, completed_retention_seconds: 500, retention_enabled: true, max_wait_seconds: 77, dedup_window_seconds: 10, dead_letter_queue: true, dlq_after_max_retries: true })
+    t.match(row, { namespace: 'shop', task: 'bill', priority: -7, lease_seconds: 11, retry_limit: 5, retry_delay_ms: 20, max_size: 99, ttl_seconds: 60, retention_seconds: 1000, completed_retention_seconds: 500, retention_enabled: true, max_wait_seconds: 77, dedup_window_seconds: 10, dead_letter_queue: false, dlq_after_max_retries: false, window_buffer_max_seconds: 30 })
   })
 
   t.test('answers the defaults for a body with nothing but a name', async t => {
@@ -79,6 +81,19 @@ t.test('queues', async t => {
     t.same([second.queueId, second.partitionId], [first.queueId, first.partitionId])
     t.equal((await ackOne(service, a)).success, true)
     t.same(await takeIds(service, 'replaced'), ['b'])
+  })
+
+  t.test('with merge, changes what is given and leaves the rest', async t => {
+    await post({ queue: 'merged', namespace: 'n', task: 'k', options: CUSTOM })
+    const { status, json } = await post({ queue: 'merged', merge: true, task: 'other', options: { leaseTime: 12, ttl: null } })
+    t.equal(status, 200)
+    t.match(json, { configured: true, namespace: 'n', task: 'other' })
+    t.same(json.options, { ...CUSTOM, leaseTime: 12 })
+    t.match((await post({ queue: 'merged', merge: true, namespace: '' })).json, { namespace: '', task: 'other' })
+    t.match((await post({ queue: 'shop.bill.new', merge: true, options: { leaseTime: 1 } })).json,
+      { namespace: 'shop', task: 'bill', options: { ...DEFAULTS, leaseTime: 1 } }, 'a new one starts as a push would make it')
+    t.match(await post({ queue: 'merged', merge: 'yes' }), { status: 400, json: { field: 'merge' } })
+    t.match(await post({ queue: 'merged', merge: true, options: { leaseTime: -1 } }), { status: 400, json: { field: 'options.leaseTime' } })
   })
 
   t.test('reads null as the default and text as a number', async t => {
@@ -122,14 +137,16 @@ t.test('queues', async t => {
     t.same(again.json, { deleted: true, queue: 'doomed', existed: false })
     t.same(await takeIds(service, 'doomed?consumerGroup=g'), [])
     t.match(await ackOne(service, a), { success: false, error: 'Message not found' })
-    const left = await sql`
+    const gone = await sql`
+      select 'partition' from regent.partitions p where not exists (select from regent.queues q where q.id = p.queue_id) union all
+      select 'group' from regent.groups g where not exists (select from regent.queues q where q.id = g.queue_id)`
+    t.same([...gone], [], 'at once')
+    await until(async () => (await sql`
+      select 'removal' from regent.removals union all
       select 'letter' from regent.dead_letters where queue = 'doomed' union all
       select 'cursor' from regent.cursors c where not exists (select from regent.partitions p where p.id = c.partition_id) union all
       select 'segment' from regent.segments s where not exists (select from regent.partitions p where p.id = s.partition_id) union all
-      select 'attempt' from regent.attempts a where not exists (select from regent.partitions p where p.id = a.partition_id) union all
-      select 'partition' from regent.partitions p where not exists (select from regent.queues q where q.id = p.queue_id) union all
-      select 'group' from regent.groups g where not exists (select from regent.queues q where q.id = g.queue_id)`
-    t.same([...left], [])
+      select 'attempt' from regent.attempts a where not exists (select from regent.partitions p where p.id = a.partition_id)`).length === 0)
   })
 
   t.test('starts afresh after a deletion: options, ids, cursors, subscriptions, duplicates', async t => {

@@ -25,7 +25,7 @@ t.test('every entry can be answered with', async t => {
   for (const [code, { status, retryable, message }] of Object.entries<ErrorKind>(ERRORS)) {
     t.match(code, /^RGT_[A-Z0-9]+(_[A-Z0-9]+)*$/)
     t.ok(status >= 400 && status < 600, code)
-    t.equal(retryable, status === 503, `${code}: 503 is what a client may simply repeat`)
+    t.equal(retryable, status === 503 || status === 429, `${code}: 503 and 429 are what a client may simply repeat`)
     t.ok(message.length > 0, code)
   }
 })

@@ -1,14 +1,17 @@
 -- Make sure that queues and partitions exist, and say which ids they have. Names come in pairs, one per partition.
 -- Queues made here take their labels from the name: up to the first dot the namespace, up to the second the task.
-create or replace function regent.ensure_partitions_v1(p_queues text[], p_partitions text[])
-returns table (queue_id bigint, queue text, namespace text, task text, dedup_window_seconds int,
-               partition_id bigint, partition text)
+drop function if exists regent.ensure_partitions_v1(text[], text[]);
+create or replace function regent.ensure_partitions_v2(p_queues text[], p_partitions text[])
+returns table (queue_id bigint, queue text, namespace text, task text, push_version int, dedup_window_seconds int, max_size int,
+               encrypted boolean, partition_id bigint, partition text, made boolean)
 language plpgsql set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
   q record;
   v_queue bigint;
+  v_version int;
   v_partition bigint;
+  v_made bigint[] := '{}';
   v_name text;
 begin
   for q in
@@ -16,9 +19,10 @@ begin
       from unnest(p_queues, p_partitions) as n(queue, partition) group by n.queue order by n.queue
   loop
     loop
-      -- Shared against regent.ensure_group_v1, which takes the queue row for itself: a partition and a group that
-      -- appear together always see one another, so no pair is left without its cursor.
-      select id into v_queue from regent.queues where name = q.name for key share;
+      -- Shared against regent.ensure_group_v1 and regent.configure_v2, which take the queue row for themselves: a partition
+      -- and a group that appear together always see one another, so no pair is left without its cursor, and a partition
+      -- that appears while its queue is configured starts out with the version before, and is told, or with the one after.
+      select id, push_version into v_queue, v_version from regent.queues where name = q.name for key share;
       exit when found;
       insert into regent.queues (name, namespace, task)
         values (q.name, split_part(q.name, '.', 1), split_part(q.name, '.', 2))
@@ -28,15 +32,16 @@ begin
       if exists (select from regent.partitions where queue_id = v_queue and name = v_name) then
         continue;
       end if;
-      insert into regent.partitions (queue_id, name) values (v_queue, v_name)
+      insert into regent.partitions (queue_id, name, push_version) values (v_queue, v_name, v_version)
         on conflict (queue_id, name) do nothing returning id into v_partition;
       if found then
+        v_made := v_made || v_partition;
         insert into regent.cursors (partition_id, group_id, available_at)
           select v_partition, g.id, 'infinity' from regent.groups g where g.queue_id = v_queue order by g.id;
       end if;
     end loop;
     return query
-      select qs.id, qs.name, qs.namespace, qs.task, qs.dedup_window_seconds, p.id, p.name
+      select qs.id, qs.name, qs.namespace, qs.task, p.push_version, qs.dedup_window_seconds, qs.max_size, qs.encryption_enabled, p.id, p.name, p.id = any(v_made)
         from regent.queues qs join regent.partitions p on p.queue_id = qs.id
         where qs.id = v_queue and p.name = any(q.partitions);
   end loop;
@@ -57,11 +62,19 @@ begin
   if not found then
     return null;
   end if;
-  insert into regent.groups (queue_id, name, mode, since) values (p_queue, p_name, p_mode, p_since)
+  insert into regent.groups (queue_id, name, mode, since, starts_at)
+    values (p_queue, p_name, p_mode, p_since, case when p_since > clock_timestamp() then p_since end)
     on conflict (queue_id, name) do nothing;
   select * into g from regent.groups where queue_id = p_queue and name = p_name;
   return g;
 end
+$$;
+
+-- The positions after one that hold messages which were deleted one by one.
+create or replace function regent.deleted_after(p_partition bigint, p_position bigint) returns int8multirange
+language sql stable set enable_seqscan = off as $$
+  select coalesce(range_agg(int8range(t.position, t.position, '[]')), '{}')
+    from regent.tombstones t where t.partition_id = p_partition and t.position > p_position
 $$;
 
 -- One bounded step of making a new group's cursor rows. Returns true when there is more to do.
@@ -82,12 +95,12 @@ begin
   -- later statement than the lock. The others start out available: at worst one empty look.
   v_settled := array(
     select id from regent.partitions where id = any(v_ids) order by id for share skip locked);
-  insert into regent.cursors (partition_id, group_id, committed, available_at)
-    select p.id, g.id, start.position,
+  insert into regent.cursors (partition_id, group_id, committed, acked, available_at)
+    select p.id, g.id, start.position, regent.deleted_after(p.id, start.position),
            case when p.id = any(v_settled) and start.position >= p.head then 'infinity' else clock_timestamp() end
       from regent.partitions p
       cross join lateral (
-        select case when g.since is null then 0 else regent.position_before(p.id, p.head, g.since) end as position) as start
+        select greatest(p.tail, case when g.since is null then 0 else regent.position_before(p.id, p.head, g.since) end) as position) as start
       where p.id = any(v_ids) order by p.id
       on conflict (partition_id, group_id) do nothing;
   if cardinality(v_ids) < p_limit then

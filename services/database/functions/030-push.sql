@@ -1,5 +1,36 @@
+-- What a queue holds for the group that is furthest behind; everything it stores when it has no group.
+create or replace function regent.queue_backlog(p_queue bigint) returns bigint
+language sql stable set enable_seqscan = off as $$
+  select coalesce(
+    (select max(behind.messages) from (
+      select coalesce(sum(regent.unread(p.head, c.committed, c.acked)), 0) as messages
+        from regent.groups g
+        left join regent.cursors c on c.group_id = g.id and c.available_at < 'infinity'
+        left join regent.partitions p on p.id = c.partition_id
+        where g.queue_id = p_queue group by g.id) as behind),
+    (select sum(p.head - p.tail) from regent.partitions p where p.queue_id = p_queue), 0)::bigint
+$$;
+
+-- Refuse what would take a queue past its size: RG003 (DETAIL: the queue's name). The queue rows stay locked until the
+-- messages are in, so of two pushes that would fit only one by one, one is refused.
+create or replace function regent.check_room(p_queues bigint[], p_counts int[]) returns void
+language plpgsql set enable_seqscan = off as $$
+declare
+  q regent.queues;
+begin
+  for i in 1 .. cardinality(p_queues) loop
+    select * into q from regent.queues where id = p_queues[i] for no key update;
+    if q.max_size > 0 and regent.queue_backlog(q.id) + p_counts[i] > q.max_size then
+      raise exception 'queue is full' using errcode = 'RG003', detail = q.name;
+    end if;
+  end loop;
+end
+$$;
+
 -- Append to partitions, in one transaction.
+--   p_limited, p_adds   queues with a limit of size, ascending: their ids, and how many messages come to each
 --   p_partitions  partition ids, ascending, each once
+--   p_versions    per partition: the push_version under which its messages were prepared
 --   p_known       per partition: the position up to which the caller has checked its messages for duplicates, or -1
 --                 when the caller keeps no window: then the whole window is checked here; -2 switches the check off
 --   p_windows     per partition: the deduplication window in seconds (used with -1)
@@ -10,11 +41,13 @@
 -- One row per partition:
 --   ok        written: base + 1 is the first position, at_ms the time they share
 --   conflict  nothing written: a segment the caller did not know holds one of its hashes. base is the head now
---   gone      no such partition
+--   gone      no such partition, or its queue has been configured anew: look it up again
 -- foreign_tx: the segments after p_known that the caller did not know ("first:hash,hash;first:…"), so that its window
 -- is complete again; under -1 only those that hold one of the new hashes. complete is false when others wrote more than
 -- is worth handing over: then all was checked here, and the caller's window has a hole.
-create or replace function regent.push_v1(p_partitions bigint[], p_known bigint[], p_windows int[], p_segments int[],
+drop function if exists regent.push_v1(bigint[], bigint[], int[], int[], int[], bigint[], text);
+create or replace function regent.push_v2(p_limited bigint[], p_adds int[],
+                                          p_partitions bigint[], p_versions int[], p_known bigint[], p_windows int[], p_segments int[],
                                           p_counts int[], p_tx bigint[], p_bodies text)
 returns table (idx int, outcome text, base bigint, at_ms float8, foreign_tx text, complete boolean)
 language plpgsql set enable_seqscan = off as $$
@@ -30,6 +63,7 @@ declare
   v_hashes bigint[];
   v_hands_over boolean;
 begin
+  perform regent.check_room(p_limited, p_adds);
   for i in 1 .. cardinality(p_partitions) loop
     idx := i;
     foreign_tx := null;
@@ -40,8 +74,9 @@ begin
     end loop;
 
     update regent.partitions
-      set head = head + v_total, last_at = greatest(last_at, clock_timestamp())
-      where id = p_partitions[i]
+      set head = head + v_total, last_at = greatest(last_at, clock_timestamp()),
+          oldest_at = least(oldest_at, greatest(last_at, clock_timestamp()))
+      where id = p_partitions[i] and push_version = p_versions[i]
       returning head - v_total, last_at into base, v_at;
     if not found then
       outcome := 'gone';
@@ -88,6 +123,7 @@ begin
         -- The positions were only borrowed, and the time too: nobody else saw them move.
         update regent.partitions p
           set head = base,
+              oldest_at = case when base > p.tail then p.oldest_at else 'infinity' end,
               last_at = coalesce((select s.created_at from regent.segments s where s.partition_id = p.id and s.first <= base
                                     order by s.first desc limit 1), '-infinity')
           where p.id = p_partitions[i];
@@ -143,4 +179,6 @@ language sql stable set enable_seqscan = off as $$
     left join lateral (
       select * from regent.segments s where s.partition_id = c.partition_id and s.first <= c.pos order by s.first desc limit 1
     ) s on c.pos < s.first + s.count
+      -- What a partition that is gone has left behind is no message any more.
+      and exists (select from regent.partitions p where p.id = c.partition_id)
 $$;

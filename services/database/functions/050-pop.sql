@@ -41,6 +41,7 @@ declare
   v_now timestamptz;
   v_next timestamptz;
   v_due timestamptz;
+  v_until timestamptz;
   v_more boolean;
   v_seen boolean;
   v_empty int;              -- partitions that had nothing after all
@@ -48,6 +49,7 @@ declare
   v_upto bigint;            -- the last position that may be delivered now
   v_committed bigint;
   v_start bigint;
+  v_oldest timestamptz;     -- when the first message that is not read was created
   v_a bigint;
   v_z bigint;
   v_n int;
@@ -135,22 +137,41 @@ begin
 
         v_upto := p.head;
         v_due := null;
-        if q.delayed_processing_seconds > 0 and p.head > c.committed then
-          v_upto := regent.position_before(c.partition_id, p.head, v_now - make_interval(secs => q.delayed_processing_seconds));
-          if v_upto <= c.committed then
-            select t.created_at + make_interval(secs => q.delayed_processing_seconds) into v_due from regent.segments t
-              where t.partition_id = c.partition_id and t.first > v_upto and t.first + t.count > c.committed + 1
-              order by t.first limit 1;
+        v_committed := c.committed;
+        if g.starts_at is not null then
+          -- The group was to start later than it was made: what came before its time is not for it.
+          v_committed := greatest(v_committed, case when g.starts_at > v_now then p.head else regent.position_before(c.partition_id, p.head, g.starts_at) end);
+        end if;
+        if q.ttl_seconds > 0 and p.head > v_committed then
+          -- What is too old is not delivered any more; retention deletes it.
+          v_committed := greatest(v_committed, regent.position_before(c.partition_id, p.head, v_now - make_interval(secs => q.ttl_seconds)));
+        end if;
+        if (q.delayed_processing_seconds > 0 or q.window_buffer_seconds > 0) and p.head > v_committed then
+          select t.created_at into v_oldest from regent.segments t
+            where t.partition_id = c.partition_id and t.first <= v_committed + 1 and t.first + t.count > v_committed + 1
+            order by t.first desc limit 1;
+          if not found then
+            select t.created_at into v_oldest from regent.segments t
+              where t.partition_id = c.partition_id and t.first > v_committed order by t.first limit 1;
+          end if;
+          if v_oldest + make_interval(secs => q.delayed_processing_seconds) > v_now then
+            v_due := v_oldest + make_interval(secs => q.delayed_processing_seconds);
+          elsif q.delayed_processing_seconds > 0 then
+            v_upto := regent.position_before(c.partition_id, p.head, v_now - make_interval(secs => q.delayed_processing_seconds));
+          end if;
+          if q.window_buffer_seconds > 0 and p.last_at + make_interval(secs => q.window_buffer_seconds) > v_now then
+            -- Until it has been quiet for the window, but not for ever: a busy partition is delivered after the maximum.
+            v_until := least(p.last_at + make_interval(secs => q.window_buffer_seconds), v_oldest + make_interval(secs =>
+              case q.window_buffer_max_seconds when 0 then 10 * q.window_buffer_seconds else q.window_buffer_max_seconds end));
+            if v_until > v_now then
+              v_due := greatest(v_due, v_until);
+            end if;
           end if;
         end if;
-        if q.window_buffer_seconds > 0 and p.head > c.committed and p.last_at + make_interval(secs => q.window_buffer_seconds) > v_now then
-          v_due := greatest(v_due, p.last_at + make_interval(secs => q.window_buffer_seconds));
-        end if;
 
-        v_committed := c.committed;
         v_a := null;
         v_taken := 0;
-        if v_due is null and v_upto > c.committed then
+        if v_due is null and v_upto > v_committed then
           partition_id := c.partition_id;
           partition := p.name;
           request := v_open;
@@ -160,11 +181,11 @@ begin
             lease := regent.lease_id(g.id, p_tokens[v_open]);
           end if;
           select t.first into v_start from regent.segments t
-            where t.partition_id = c.partition_id and t.first <= c.committed + 1 order by t.first desc limit 1;
+            where t.partition_id = c.partition_id and t.first <= v_committed + 1 order by t.first desc limit 1;
           v_left := p_batches[v_open] - v_got;
           for s in
             select t.first, t.count, t.bytes, t.created_at, t.body from regent.segments t
-              where t.partition_id = c.partition_id and t.first >= coalesce(v_start, c.committed + 1) and t.first <= v_upto
+              where t.partition_id = c.partition_id and t.first >= coalesce(v_start, v_committed + 1) and t.first <= v_upto
               order by t.first
           loop
             v_z := least(s.first + s.count - 1, v_upto);
@@ -215,7 +236,7 @@ begin
           -- seen to in several calls.
           v_empty := v_empty + 1;
           if v_due is null then
-            v_committed := greatest(v_upto, c.committed);
+            v_committed := greatest(v_upto, v_committed);
             v_due := regent.settle_cursor(c.partition_id, v_committed);
           end if;
           update regent.cursors t
@@ -243,6 +264,7 @@ begin
           else
             update regent.cursors t
               set committed = v_committed, lease_id = lease, lease_to = v_a, retried = c.retried,
+                  acked = case when v_committed > c.committed then t.acked - int8multirange(int8range(null, v_committed, '[]')) else t.acked end,
                   available_at = clock_timestamp() + make_interval(secs => case q.lease_seconds when 0 then 60 else q.lease_seconds end)
               where t.partition_id = c.partition_id and t.group_id = c.group_id;
           end if;
@@ -302,9 +324,12 @@ begin
       update regent.cursors set lease_id = null, available_at = clock_timestamp()
         where partition_id = p_partitions[i] and group_id = p_groups[i] and lease_id = p_leases[i];
     else
-      update regent.cursors set committed = p_first[i] - 1, available_at = clock_timestamp()
-        where partition_id = p_partitions[i] and group_id = p_groups[i] and lease_id is null
-          and committed = p_last[i] and isempty(acked);
+      -- Retention may have been there meanwhile: the tail is read once the cursor is held.
+      perform from regent.cursors where partition_id = p_partitions[i] and group_id = p_groups[i] for update;
+      update regent.cursors c set committed = greatest(p_first[i] - 1, p.tail), available_at = clock_timestamp()
+        from regent.partitions p
+        where p.id = p_partitions[i] and c.partition_id = p.id and c.group_id = p_groups[i] and c.lease_id is null
+          and c.committed = p_last[i] and isempty(c.acked);
     end if;
   end loop;
 end

@@ -7,7 +7,9 @@
 --                   (joined by U+001E): what they say
 -- One row per unit. committed and acked: as they were before, so that the caller can tell what had been acknowledged
 -- already; last_position: up to where this caller may acknowledge; outcomes: a letter for each of the others
---   r back for redelivery, d dead-lettered, a had been acknowledged, l no valid lease
+--   r back for redelivery, d dead-lettered, a had been acknowledged, l no valid lease, n the queue keeps no dead letters
+-- A message that has failed too often is dead-lettered, unless its queue keeps no dead letters or is not to move messages
+-- there by itself: then it comes again without end, for nothing is dropped by itself.
 -- The cursor moves over the contiguous acknowledged prefix and never back. What was acknowledged beyond it is kept in
 -- the cursor row, also when the lease ends, so exactly what was not acknowledged is delivered again.
 create or replace function regent.ack_v1(p_partitions bigint[], p_groups text[], p_leases text[], p_ranges int[], p_from bigint[],
@@ -38,7 +40,7 @@ begin
     outcomes := '';
     released := false;
     select c.committed, c.available_at, c.lease_id, c.lease_to, c.acked, c.retried, c.group_id, p.head, p.name as partition,
-           q.id as queue_id, q.name as queue, q.namespace, q.task, q.retry_limit, q.retry_delay_ms
+           q.id as queue_id, q.name as queue, q.namespace, q.task, q.retry_limit, q.retry_delay_ms, q.dead_letter_queue, q.dlq_after_max_retries
       into r
       from regent.partitions p
       join regent.queues q on q.id = p.queue_id
@@ -89,13 +91,17 @@ begin
         outcomes := outcomes || 'l';
         continue;
       end if;
+      if v_kind = 'dlq' and not r.dead_letter_queue then
+        outcomes := outcomes || 'n';
+        continue;
+      end if;
       if v_kind = 'failed' then
         insert into regent.attempts as t (partition_id, group_id, position, failures)
           values (p_partitions[i], r.group_id, v_position, 1)
           on conflict (partition_id, group_id, position) do update set failures = t.failures + 1
           returning t.failures into v_failures;
         v_retried := true;
-        if v_failures > r.retry_limit then
+        if v_failures > r.retry_limit and r.dead_letter_queue and r.dlq_after_max_retries then
           v_kind := 'dlq';
         end if;
       else

@@ -23,6 +23,9 @@ alter table regent.queues
   alter column dlq_after_max_retries set default true;
 update regent.queues set ttl_seconds = 0, dead_letter_queue = true, dlq_after_max_retries = true;
 
+-- A group that was made to start at a time still to come; what is pushed before is not for it.
+alter table regent.groups add column starts_at timestamptz;
+
 -- Single messages that were deleted. Their lines are blanked in the segment, and their positions count as acknowledged
 -- in the cursors; this is where new groups and seeks learn of them.
 create table regent.tombstones (

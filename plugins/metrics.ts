@@ -1,0 +1,54 @@
+import { hostname } from 'node:os'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { Metrics } from '../services/metrics/metrics.ts'
+import type { Identity } from '../services/metrics/packets.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Counts and samples of this process, and their way into the history. */
+    metrics: Metrics
+  }
+}
+
+export interface MetricsPluginOptions {
+  workerId: string
+  metricsSampleMs: number
+  metricsAggregateSeconds: number
+}
+
+async function metricsPlugin (app: FastifyInstance, { workerId, metricsSampleMs, metricsAggregateSeconds }: MetricsPluginOptions): Promise<void> {
+  const host = hostname()
+  const metrics = new Metrics({
+    pool: app.postgres,
+    engine: app.queue,
+    identity: (): Identity => ({ hostname: host, workerId, worker: workerNumber(workerId), pid: process.pid, port: portOf(app) }),
+    sampleMs: metricsSampleMs,
+    aggregateSeconds: metricsAggregateSeconds,
+    log: app.log
+  })
+  app.decorate('metrics', metrics)
+  const onClosed = (): void => { metrics.requestEnded() }
+  app.addHook('onRequest', (_request, reply, done) => {
+    metrics.requestStarted()
+    // Comes once for every answer, also for one that nobody is there to take.
+    reply.raw.once('close', onClosed)
+    done()
+  })
+  app.addHook('onReady', async () => { metrics.start() })
+  app.addHook('onClose', async () => { await metrics.close() })
+}
+
+/** The number a worker's name ends with, for those who know workers by number; 0 without one. */
+function workerNumber (workerId: string): number {
+  const digits = /(\d{1,9})$/.exec(workerId)?.[1]
+  return digits === undefined ? 0 : Number(digits)
+}
+
+/** Where the application listens; 0: nowhere, or at a socket of the file system. */
+function portOf (app: FastifyInstance): number {
+  const address = app.server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+export default fp(metricsPlugin, { name: 'regent-metrics', fastify: '5.x', dependencies: ['regent-postgres', 'regent-queue'] })

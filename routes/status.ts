@@ -1,0 +1,32 @@
+import type { FastifyInstance } from 'fastify'
+import { exemptFromPressure } from '../plugins/pressure.ts'
+import { timeRange } from '../services/analytics/range.ts'
+import { pushedPerUnit, status } from '../services/analytics/status.ts'
+import type { QueueFilter } from '../services/analytics/status.ts'
+import { Query } from './query.ts'
+
+const DAY_MS = 86_400_000
+const CHECK_TIMEOUT_MS = 2000
+
+/** GET /api/v1/status, /api/v1/status/analytics and /api/v1/status/buffers */
+export async function statusRoutes (app: FastifyInstance): Promise<void> {
+  app.get('/api/v1/status', async request => {
+    const query = new Query(request)
+    return await status(app.postgres, timeRange(query.time('from'), query.time('to')), filterOf(query))
+  })
+
+  app.get('/api/v1/status/analytics', async request => {
+    const query = new Query(request)
+    const range = timeRange(query.time('from'), query.time('to'), DAY_MS)
+    return await pushedPerUnit(app.postgres, range, query.text('interval') ?? 'hour', filterOf(query))
+  })
+
+  app.get('/api/v1/status/buffers', { config: exemptFromPressure }, async () => {
+    const dbHealthy = await app.postgres.call(sql => sql`select 1`, CHECK_TIMEOUT_MS).then(() => true, () => false)
+    return { pending: 0, failed: 0, dbHealthy, worker: 0, note: 'This process has no file buffer' }
+  })
+}
+
+function filterOf (query: Query): QueueFilter {
+  return { queue: query.name('queue'), namespace: query.name('namespace'), task: query.name('task') }
+}

@@ -1,0 +1,129 @@
+import { hostname } from 'node:os'
+import type { FastifyInstance } from 'fastify'
+import { sendError } from '../plugins/errors.ts'
+import { exemptFromPressure } from '../plugins/pressure.ts'
+import { RegentError } from '../services/errors.ts'
+import { FieldError } from '../services/json/field-error.ts'
+import { checkName } from '../services/json/names.ts'
+import { availableIn } from '../services/system/notify.ts'
+import { readObject, requiredText } from './body.ts'
+
+const NO_BUFFER = {
+  pendingCount: 0,
+  failedCount: 0,
+  failedFiles: { count: 0, totalBytes: 0, totalMB: 0, failoverCount: 0, qos0Count: 0 }
+}
+const MIGRATION = [['POST', 'test-connection'], ['POST', 'start'], ['GET', 'status'], ['POST', 'validate'], ['POST', 'reset']] as const
+
+/** /api/v1/system/*, POST /api/v1/stats/refresh, /internal/api/* and /api/v1/migration/* */
+export async function systemRoutes (app: FastifyInstance): Promise<void> {
+  const config = exemptFromPressure
+
+  app.get('/api/v1/system/maintenance', { config }, async request => {
+    const dbHealthy = await isRead(app, request.log)
+    return {
+      // Pushes are never set aside in this version.
+      maintenanceMode: false,
+      popMaintenanceMode: app.maintenance.arePopsHeld,
+      bufferedMessages: 0,
+      bufferHealthy: true,
+      bufferStats: { ...NO_BUFFER, dbHealthy }
+    }
+  })
+
+  app.post('/api/v1/system/maintenance', { config }, async (request, reply) => {
+    if (isEnabled(requiredText(request))) {
+      return sendError(reply, new RegentError('RGT_NOT_AVAILABLE', { detail: 'Push maintenance is not available: it needs a file buffer, which this version does not have' }))
+    }
+    return { maintenanceMode: false, bufferedMessages: 0, bufferHealthy: true, message: 'Push maintenance is off: messages are stored in the database' }
+  })
+
+  app.get('/api/v1/system/maintenance/pop', { config }, async request => {
+    await isRead(app, request.log)
+    return popMaintenance(app.maintenance.arePopsHeld)
+  })
+
+  app.post('/api/v1/system/maintenance/pop', { config }, async request => {
+    const enabled = isEnabled(requiredText(request))
+    await app.maintenance.holdPops(enabled)
+    return popMaintenance(enabled)
+  })
+
+  for (const path of ['/api/v1/system/shared-state', '/internal/api/shared-state/stats', '/internal/api/inter-instance/stats']) {
+    app.get(path, { config }, async () => sharedState(app))
+  }
+
+  app.post('/internal/api/notify', async request => {
+    const { queue, partition = '' } = readObject(requiredText(request))
+    if (typeof queue !== 'string' || queue === '') throw new FieldError('queue', 'required', 'queue is required')
+    if (typeof partition !== 'string') throw new FieldError('partition', 'type', 'partition: must be a text')
+    checkName(queue, 'queue')
+    if (partition !== '') checkName(partition, 'partition')
+    app.queue.announce([await availableIn(app.postgres, queue, partition === '' ? null : partition)])
+    return { status: 'ok' }
+  })
+
+  app.post('/api/v1/stats/refresh', async () => {
+    await app.metrics.flush()
+    return REFRESHED
+  })
+
+  for (const [method, name] of MIGRATION) {
+    app.route({
+      method,
+      url: `/api/v1/migration/${name}`,
+      exposeHeadRoute: false,
+      handler: async (_request, reply) => sendError(reply, new RegentError('RGT_NOT_AVAILABLE', {
+        detail: 'Copying into another database is not available here: use pg_dump and pg_restore on the schema'
+      }))
+    })
+  }
+}
+
+// Statistics are counted when they are asked for, so there is nothing to recompute.
+const REFRESHED = {
+  partition: { partitionsUpdated: 0, dirtyPartitionsScanned: 0, partitionsSkippedByWatermark: 0, newPartitions: 0 },
+  queue: { queuesUpdated: 0 },
+  namespace: { namespacesUpdated: 0 },
+  task: { tasksUpdated: 0 },
+  system: { systemUpdated: 0 },
+  cleanup: { orphanedDeleted: 0 }
+}
+
+function isEnabled (text: string): boolean {
+  const { enabled } = readObject(text)
+  if (typeof enabled !== 'boolean') throw new FieldError('enabled', 'type', 'enabled (boolean) is required')
+  return enabled
+}
+
+/** Whether the database answered; if not, what is known from before stands. */
+async function isRead (app: FastifyInstance, log: FastifyInstance['log']): Promise<boolean> {
+  try {
+    await app.maintenance.read()
+    return true
+  } catch (error) {
+    log.warn({ err: error }, 'the maintenance setting could not be read')
+    return false
+  }
+}
+
+function popMaintenance (isHeld: boolean): object {
+  return {
+    popMaintenanceMode: isHeld,
+    message: isHeld ? 'Pop maintenance is on: no messages are delivered' : 'Pop maintenance is off: messages are delivered'
+  }
+}
+
+/** Processes share the database and nothing else: there is no cluster state to keep in step. */
+function sharedState (app: FastifyInstance): object {
+  const address = app.server.address()
+  return {
+    enabled: false,
+    running: false,
+    server_id: `${hostname()}:${typeof address === 'object' && address !== null ? address.port : 0}`,
+    queue_config_cache: { size: 0, hits: 0, misses: 0, hit_rate: 0 },
+    server_health: { servers_tracked: 0, servers_alive: 0, servers_dead: 0, heartbeats_received: 0, restarts_detected: 0 },
+    maintenance_mode: false,
+    pop_maintenance_mode: app.maintenance.arePopsHeld
+  }
+}

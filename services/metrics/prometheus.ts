@@ -1,0 +1,128 @@
+import type { Pool } from '../database/pool.ts'
+import { Exposition } from './exposition.ts'
+import type { Labels, Samples } from './exposition.ts'
+import type { ProcessFigures } from './metrics.ts'
+
+export interface Scraped {
+  figures: ProcessFigures
+  workerId: string
+}
+
+type Row = Readonly<Record<string, number>>
+
+interface ScrapeRow {
+  totals: Row | null
+  queues: (Row & { queue: string })[] | null
+  workers: (Row & { hostname: string, worker_id: string, pid: number })[] | null
+  dead_letters: { queue: string, messages: number }[] | null
+}
+
+// A scraper waits ten seconds by default and takes no answer for an outage of the process.
+const QUERY_TIMEOUT_MS = 2000
+const OPERATIONS = ['push', 'pop', 'ack'] as const
+const TOTALS: Readonly<Record<string, readonly [column: string, help: string]>> = {
+  push_requests: ['push_requests', 'Push requests'],
+  pop_requests: ['pop_requests', 'Pop requests'],
+  ack_requests: ['ack_requests', 'Acknowledgement requests'],
+  transactions: ['transactions', 'Committed transactions'],
+  push_messages: ['push_messages', 'Messages stored'],
+  pop_messages: ['pop_messages', 'Messages delivered'],
+  db_errors: ['db_errors', 'Failed calls to the database'],
+  dlq: ['dead_letters', 'Messages dead-lettered']
+}
+
+/** What a scraper is shown; while the database is away, or slow, only what this process knows by itself. */
+export async function scrape (pool: Pool, scraped: Scraped): Promise<string> {
+  const exposition = new Exposition()
+  const rows = await pool.call<ScrapeRow & Record<string, unknown>>((sql, schema) => sql`select * from ${schema}.scrape_v1()`, QUERY_TIMEOUT_MS)
+    .catch(() => [])
+  addProcess(exposition, scraped, rows[0] !== undefined)
+  if (rows[0] !== undefined) addShared(exposition, rows[0])
+  return exposition.toString()
+}
+
+function addProcess (exposition: Exposition, { figures, workerId }: Scraped, isDatabaseHealthy: boolean): void {
+  const gauge = (name: string, help: string, value: number): void => { exposition.add(name, 'gauge', help, [[{}, value]]) }
+  const counter = (name: string, help: string, value: number): void => { exposition.add(name, 'counter', help, [[{}, value]]) }
+  const cpu = process.cpuUsage()
+  const { pool, operations } = figures
+  gauge('queen_uptime_seconds', 'Time since the process started', figures.uptimeSeconds)
+  counter('queen_cpu_user_microseconds_total', 'Processor time of the process in user mode', cpu.user)
+  counter('queen_cpu_system_microseconds_total', 'Processor time of the process in system mode', cpu.system)
+  gauge('queen_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss())
+  gauge('queen_process_virtual_memory_bytes', 'Address space of the process', figures.virtualBytes)
+  gauge('queen_db_pool_size', 'Database connections at the most', pool.size)
+  gauge('queen_db_pool_idle', 'Database connections that are free', pool.idle)
+  gauge('queen_db_pool_active', 'Database connections in use', pool.active)
+  exposition.add('queen_threadpool_size', 'gauge', 'Connections (db); there are no threads', [[{ pool: 'db' }, pool.size], [{ pool: 'system' }, 0]])
+  exposition.add('queen_threadpool_queue_size', 'gauge', 'Calls that wait for a connection (db)', [[{ pool: 'db' }, pool.waiting], [{ pool: 'system' }, 0]])
+  exposition.add('queen_response_registry_size', 'gauge', 'Requests in flight', [[{ worker_id: workerId }, figures.requests.inFlight]])
+  gauge('queen_file_buffer_pending', 'Messages in the file buffer', 0)
+  gauge('queen_file_buffer_failed', 'Messages that the file buffer could not hand over', 0)
+  gauge('queen_file_buffer_db_healthy', 'Whether the database answers', isDatabaseHealthy ? 1 : 0)
+  gauge('queen_maintenance_mode_enabled', 'Whether pushes are set aside', 0)
+  const perOperation = (value: (name: typeof OPERATIONS[number]) => number): Samples => OPERATIONS.map(name => [{ op: name }, value(name)])
+  exposition.add('queen_sidecar_op_count', 'gauge', 'Operations since the process started; of pops, looks for messages', perOperation(name => operations[name].calls))
+  exposition.add('queen_sidecar_op_latency_microseconds', 'gauge', 'Mean time of the latest operations', perOperation(name => operations[name].latencyMicros))
+  exposition.add('queen_sidecar_op_items', 'gauge', 'Messages of those operations since the process started', perOperation(name => operations[name].items))
+  gauge('queen_queue_backoff_groups', 'Always 0: waiting pops are woken and do not back off', 0)
+  gauge('queen_queue_backoff_queues', 'Always 0: waiting pops are woken and do not back off', 0)
+  gauge('queen_queue_backoff_avg_interval_milliseconds', 'Always 0: waiting pops are woken and do not back off', 0)
+  gauge('queen_shared_state_enabled', 'Always 0: processes share the database only', 0)
+}
+
+function addShared (exposition: Exposition, { totals, queues, workers, dead_letters: dead }: ScrapeRow): void {
+  const scope = { scope: 'cluster' }
+  if (totals !== null) {
+    const total = (column: string): number => totals[column] ?? 0
+    for (const [name, [column, help]] of Object.entries(TOTALS)) {
+      exposition.add(`queen_cluster_${name}_total`, 'counter', `${help}, by all processes`, [[scope, total(column)]])
+    }
+    exposition.add('queen_cluster_ack_messages_total', 'counter', 'Acknowledgements, by all processes', [[scope, total('ack_success') + total('ack_failed')]])
+    exposition.add('queen_cluster_ack_total', 'counter', 'Acknowledgements by result, by all processes',
+      [[{ ...scope, result: 'success' }, total('ack_success')], [{ ...scope, result: 'failed' }, total('ack_failed')]])
+  }
+  addQueues(exposition, (queues ?? []).filter(({ queue }) => queue !== ''))
+  addWorkers(exposition, workers ?? [])
+  const counts = dead ?? []
+  exposition.add('queen_dlq_depth', 'gauge', 'Dead letters', [[scope, counts.reduce((sum, { messages }) => sum + messages, 0)]])
+  exposition.add('queen_dlq_depth_by_queue', 'gauge', 'Dead letters by queue', counts.map(({ queue, messages }) => [{ queue }, messages]))
+}
+
+function addQueues (exposition: Exposition, rows: readonly (Row & { queue: string })[]): void {
+  const add = (name: string, help: string, ...series: readonly (readonly [column: string, labels: Labels])[]): void => {
+    exposition.add(`queen_queue_${name}`, 'gauge', help, rows.flatMap(row => series.map(([column, labels]) => [{ queue: row.queue, ...labels }, row[column] ?? 0] as const)))
+  }
+  add('pop_messages_per_minute', 'Messages delivered in the latest minute', ['pop_messages', {}])
+  add('push_requests_per_minute', 'Push requests in the latest minute', ['push_requests', {}])
+  add('push_messages_per_minute', 'Messages stored in the latest minute', ['push_messages', {}])
+  add('pop_empty_per_minute', 'Pops without messages in the latest minute', ['pop_empty', {}])
+  add('transactions_per_minute', 'Committed transactions in the latest minute', ['transactions', {}])
+  add('parked_consumers', 'Average number of waiting pops in the latest minute', ['parked', {}])
+  add('metrics_age_seconds', 'Age of the latest minute', ['age_seconds', {}])
+  add('pop_lag_milliseconds', 'Age of messages at their delivery in the latest minute', ['avg_lag_ms', { stat: 'avg' }], ['max_lag_ms', { stat: 'max' }])
+  add('ack_per_minute', 'Acknowledgements in the latest minute', ['ack_success', { result: 'success' }], ['ack_failed', { result: 'failed' }])
+}
+
+function addWorkers (exposition: Exposition, rows: readonly (Row & { hostname: string, worker_id: string, pid: number })[]): void {
+  const add = (name: string, help: string, ...series: readonly (readonly [value: string | ((row: Row) => number), labels: Labels])[]): void => {
+    exposition.add(`queen_worker_${name}`, 'gauge', help, rows.flatMap(row => series.map(([value, labels]) =>
+      [{ hostname: row.hostname, worker_id: row.worker_id, pid: row.pid, ...labels }, typeof value === 'string' ? row[value] ?? 0 : value(row)] as const)))
+  }
+  const sum = (...columns: string[]) => (row: Row): number => columns.reduce((all, column) => all + (row[column] ?? 0), 0)
+  add('event_loop_lag_milliseconds', 'Event-loop delay in the latest minute', ['avg_loop_ms', { stat: 'avg' }], ['max_loop_ms', { stat: 'max' }])
+  add('lag_milliseconds', 'Age of messages at their delivery in the latest minute', ['avg_lag_ms', { stat: 'avg' }], ['max_lag_ms', { stat: 'max' }])
+  add('job_queue_size', 'Requests that wait for a database call', ['avg_waiting', { stat: 'avg' }], ['max_waiting', { stat: 'max' }])
+  add('free_slots', 'Free database connections', ['avg_free', { stat: 'avg' }], ['min_free', { stat: 'min' }])
+  add('db_connections', 'Database connections at the most', ['pool_size', {}])
+  add('backoff_size', 'Always 0: waiting pops are woken and do not back off', [() => 0, {}])
+  add('jobs_done_per_minute', 'Requests in the latest minute', [sum('push_requests', 'pop_requests', 'ack_requests', 'transactions'), {}])
+  add('db_errors_per_minute', 'Failed calls to the database in the latest minute', ['db_errors', {}])
+  add('dlq_per_minute', 'Messages dead-lettered in the latest minute', ['dead_letters', {}])
+  add('metrics_age_seconds', 'Age of the latest minute', ['age_seconds', {}])
+  add('requests_per_minute', 'Requests in the latest minute', ['push_requests', { op: 'push' }], ['pop_requests', { op: 'pop' }],
+    ['ack_requests', { op: 'ack' }], ['transactions', { op: 'transaction' }])
+  add('messages_per_minute', 'Messages in the latest minute', ['push_messages', { op: 'push' }], ['pop_messages', { op: 'pop' }],
+    [sum('ack_success', 'ack_failed'), { op: 'ack' }])
+  add('ack_per_minute', 'Acknowledgements in the latest minute', ['ack_success', { result: 'success' }], ['ack_failed', { result: 'failed' }])
+}
