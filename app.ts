@@ -30,7 +30,7 @@ import type { ConnectionOptions } from './services/database/connection.ts'
 import { RegentError } from './services/errors.ts'
 import { readRegentOptions } from './services/options.ts'
 import type { RegentOptions } from './services/options.ts'
-import type { Engine } from './services/queue/engine.ts'
+import type { Administered } from './services/embedded-groups.ts'
 import { EmbeddedQueue } from './services/embedded-queue.ts'
 
 declare module 'fastify' {
@@ -51,10 +51,10 @@ async function regent (host: FastifyInstance, given: Partial<RegentOptions>): Pr
   if (host.hasDecorator(options.decorator)) {
     throw new RegentError('RGT_OPTIONS_INVALID', { detail: `decorator: the application already has one called ${options.decorator}` })
   }
-  let engine: Engine | null = null
+  let loaded: Administered | null = null
   let isClosing = false
   host.decorate(options.decorator, new EmbeddedQueue({
-    engine: () => engine,
+    loaded: () => loaded,
     isClosing: () => isClosing,
     maxBatchSize: options.maxBatchSize
   }))
@@ -66,7 +66,7 @@ async function regent (host: FastifyInstance, given: Partial<RegentOptions>): Pr
       done(null, payload)
     })
     await service(app, options)
-    engine = app.queue
+    loaded = { engine: app.queue, pool: app.postgres }
   }, { prefix: options.prefix })
 }
 

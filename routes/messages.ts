@@ -14,7 +14,6 @@ import { Query } from './query.ts'
 
 interface MessageParams { partitionId: string, transactionId: string }
 
-const HOUR_MS = 3_600_000
 const LIST_LIMIT = 200
 const QUEUE_LIST_LIMIT = 50
 
@@ -31,7 +30,7 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
       namespace: query.name('ns'),
       task: query.name('task'),
       status: readStatus(query),
-      from: query.time('from') ?? new Date(Date.now() - HOUR_MS).toISOString(),
+      from: query.time('from'),
       to: query.time('to')
     }
     const [messages, mode] = await Promise.all([listMessages(app.postgres, filter, page), consumptionMode(app.postgres, filter)])
@@ -43,7 +42,7 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
     checkName(queue, 'queue')
     const page = new Query(request).page(QUEUE_LIST_LIMIT)
     await describeQueue(app.postgres, queue)
-    const filter = { queue, partition: null, namespace: null, task: null, status: null, from: null, to: null }
+    const filter = { queue, partition: null, namespace: null, task: null, status: null, from: '-infinity', to: null }
     return (await listMessages(app.postgres, filter, page)).map(message => {
       const { id, transactionId, partitionId, queuePath, partition, status, createdAt } = wireMessage(message)
       return { id, transactionId, partitionId, queuePath, queue, partition, status, createdAt }

@@ -1,3 +1,6 @@
+import { EmbeddedDeadLetters } from './embedded-dead-letters.ts'
+import { EmbeddedGroups } from './embedded-groups.ts'
+import type { Administered } from './embedded-groups.ts'
 import { RegentError } from './errors.ts'
 import { fieldError } from './json/field-error.ts'
 import { openLine } from './encryption/sealed-line.ts'
@@ -81,7 +84,7 @@ export type AckInput = Pick<PoppedMessage, 'transactionId' | 'partitionId' | 'gr
 
 export interface EngineSource {
   /** Null until the plugin has been loaded. */
-  engine: () => Engine | null
+  loaded: () => Administered | null
   /** Whether the host has begun to close. */
   isClosing: () => boolean
   maxBatchSize: number
@@ -95,10 +98,16 @@ const LONGEST_LEASE_SECONDS = 366 * 86_400
 
 /** The queue as embedding code uses it: the engine with checks and parsed payloads. */
 export class EmbeddedQueue {
+  /** Lag, seek and deletion of consumer groups. */
+  readonly groups: EmbeddedGroups
+  /** Looking at dead letters, putting them back, purging them. */
+  readonly deadLetters: EmbeddedDeadLetters
   readonly #source: EngineSource
 
   constructor (source: EngineSource) {
     this.#source = source
+    this.groups = new EmbeddedGroups(() => this.#loaded())
+    this.deadLetters = new EmbeddedDeadLetters(() => this.#loaded())
   }
 
   /** Store messages; resolves once they are committed, in order. Throws FieldError and RegentError. */
@@ -180,9 +189,13 @@ export class EmbeddedQueue {
   }
 
   #ready (): Engine {
-    const engine = this.#source.engine()
-    if (engine === null) throw new RegentError('RGT_REQUEST_INVALID', { detail: 'the queue can be used once the application is ready' })
-    return engine
+    return this.#loaded().engine
+  }
+
+  #loaded (): Administered {
+    const loaded = this.#source.loaded()
+    if (loaded === null) throw new RegentError('RGT_REQUEST_INVALID', { detail: 'the queue can be used once the application is ready' })
+    return loaded
   }
 }
 

@@ -238,7 +238,7 @@ export function optionsHelp (): string {
   const lines = rules.map(rule => {
     const unit = 'unit' in rule && rule.unit !== undefined ? ` ${rule.unit}` : ''
     const value = rule.default === undefined ? 'unset' : rule.default === '' ? 'empty' : `${rule.default}${unit}`
-    return `  ${rule.env.padEnd(28)}${value.padEnd(18)}${rule.doc}`
+    return `  ${rule.env.padEnd(30)}${value.padEnd(18)}${rule.doc}`
   })
   return `Regent is configured by environment variables:\n\n${lines.join('\n')}\n`
 }

@@ -8,9 +8,9 @@
  */
 export type Fault = 'away' | 'unknown' | 'conflict' | 'slow' | 'refused'
 
-// SQLSTATEs: 57P03 starting up, 53300 out of connections, 25006 read-only standby, 3D000 database missing (during a restore),
+// SQLSTATEs: 57P03 starting up, 55000 database not accepting connections, 53300 out of connections, 25006 read-only standby, 3D000 database missing (during a restore),
 // 08001/08004/08006 connection refused by a proxy; 53100 disk full, 53200 out of memory, 58030 I/O error: not the call's fault.
-const AWAY = new Set(['57P03', '53300', '25006', '3D000', '08001', '08004', '08006', '53100', '53200', '58030', 'ECONNREFUSED', 'ENOENT', 'ENOTFOUND',
+const AWAY = new Set(['57P03', '55000', '53300', '25006', '3D000', '08001', '08004', '08006', '53100', '53200', '58030', 'ECONNREFUSED', 'ENOENT', 'ENOTFOUND',
   'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ETIMEDOUT', 'CONNECT_TIMEOUT', 'EACCES'])
 // 57P01 admin shutdown, 57P02 crash shutdown, 57P05 idle session: the driver may hand them to a call that had been sent.
 const UNKNOWN = new Set(['CONNECTION_CLOSED', 'CONNECTION_ENDED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE', '57P01', '57P02', '57P05'])

@@ -56,7 +56,12 @@ export interface GroupPartition {
 /** A part of a list. */
 export interface Page { limit: number, offset: number }
 
+// One call adds up for about so long before it lets others have its connection; the pool's deadline is far off.
+const STEP_MS = 1000
+
 interface SummaryRow {
+  queue_id: string
+  group_id: string
   consumer_group: string
   queue: string
   members: string
@@ -67,12 +72,24 @@ interface SummaryRow {
   subscription_mode: GroupSummary['subscriptionMode']
   subscription_timestamp: string | null
   subscription_created_at: string | null
+  more: boolean
 }
 
 /** Every consumer group of every queue, by group and queue, with its exact lag. Throws what Pool.call throws. */
 export async function listGroups (pool: Pool): Promise<GroupSummary[]> {
-  const rows = await pool.call<SummaryRow & Record<string, unknown>>((sql, schema) => sql`select * from ${schema}.consumer_groups_v1()`)
-  return rows.map(row => ({
+  const rows: SummaryRow[] = []
+  for (let last: SummaryRow | undefined; last === undefined || last.more;) {
+    const step = await pool.call<SummaryRow & Record<string, unknown>>((sql, schema) => sql`
+      select * from ${schema}.consumer_groups_v1(${last?.queue_id ?? 0}::bigint, ${last?.group_id ?? 0}::bigint, ${STEP_MS}::int)`)
+    last = step.at(-1)
+    rows.push(...step)
+    if (last === undefined) break
+  }
+  return rows.map(summaryOf).sort((a, b) => compare(a.name, b.name) || compare(a.queueName, b.queueName))
+}
+
+function summaryOf (row: SummaryRow): GroupSummary {
+  return {
     name: row.consumer_group,
     queueName: row.queue,
     topics: [row.queue],
@@ -84,7 +101,11 @@ export async function listGroups (pool: Pool): Promise<GroupSummary[]> {
     subscriptionMode: row.subscription_mode,
     subscriptionTimestamp: row.subscription_timestamp,
     subscriptionCreatedAt: row.subscription_created_at
-  }))
+  }
+}
+
+function compare (a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 interface LaggingRow {

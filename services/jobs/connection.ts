@@ -32,7 +32,6 @@ interface Session { sql: Sql, pid: number | null, isBusy: boolean }
  */
 export class JobConnection {
   readonly #options: JobConnectionOptions
-  readonly #closing: Promise<never>
   #refuse: (error: Error) => void = () => {}
   #session: Session | null = null
   #turn: Promise<unknown> = Promise.resolve()
@@ -41,8 +40,6 @@ export class JobConnection {
 
   constructor (options: JobConnectionOptions) {
     this.#options = options
-    this.#closing = new Promise((_resolve, reject) => { this.#refuse = reject })
-    this.#closing.catch(() => {})
   }
 
   /** Whether this connection holds the lock, as far as it has heard. */
@@ -104,6 +101,7 @@ export class JobConnection {
         this.#drop(session)
       }, this.#options.callTimeoutMs)
     })
+    const closing = new Promise<never>((_resolve, reject) => { this.#refuse = reject })
     const work = async (): Promise<T[]> => {
       if (session.pid === null) {
         const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
@@ -113,7 +111,7 @@ export class JobConnection {
     }
     try {
       // The driver may leave a query unsettled; what loses here has still been taken note of.
-      return await Promise.race([work(), deadline, this.#closing])
+      return await Promise.race([work(), deadline, closing])
     } finally {
       clearTimeout(timer)
       session.isBusy = false

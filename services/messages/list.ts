@@ -11,8 +11,9 @@ export interface MessageFilter {
   namespace: string | null
   task: string | null
   status: MessageStatus | null
-  /** ISO 8601, inclusive; `to` up to the end of its minute. */
+  /** ISO 8601 or -infinity, inclusive; null: an hour ago, by the database's clock. */
   from: string | null
+  /** ISO 8601, inclusive up to the end of its minute. */
   to: string | null
 }
 
@@ -67,7 +68,7 @@ export async function listMessages (pool: Pool, filter: MessageFilter, { limit, 
   const { queue, partition, namespace, task, status, from, to } = filter
   const rows = await pool.call<MessageRow & Record<string, unknown>>((sql, schema) => sql`
     select * from ${schema}.list_messages_v1(${queue}, ${partition}, ${namespace}, ${task}, ${status},
-      coalesce(${from}::text::timestamptz, '-infinity'),
+      coalesce(${from}::text::timestamptz, clock_timestamp() - interval '1 hour'),
       coalesce(date_trunc('minute', ${to}::text::timestamptz) + interval '1 minute', 'infinity'), ${limit}::int, ${offset}::int)`)
   return rows.map(row => {
     // The cast holds: messageLine (services/log/line.ts) has written these fields.

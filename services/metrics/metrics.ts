@@ -129,12 +129,19 @@ export class Metrics {
     if (this.#isClosed) return
     this.#isClosed = true
     if (this.#timer !== null) clearInterval(this.#timer)
+    this.#sampler.close()
+    // A write that is stuck holds up the last one.
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => { reject(new Error('the database did not answer in time')) }, LAST_WRITE_MS)
+    })
     try {
-      await this.flush(true, LAST_WRITE_MS)
+      await Promise.race([this.flush(true, LAST_WRITE_MS), deadline])
     } catch (error) {
       this.#options.log.warn({ err: error }, 'the last metrics could not be written')
+    } finally {
+      clearTimeout(timer)
     }
-    this.#sampler.close()
   }
 
   /** The process as it is now. */

@@ -69,6 +69,19 @@ t.test('idle partitions', async t => {
     t.same((await pop(second, 'raced?wait=true&timeout=15000')).map(message => message.transactionId), ['3'])
   })
 
+  t.test('are left alone when a push holds them, also where there is no group', async t => {
+    await push(first, [{ queue: 'nobody', partition: 'p', transactionId: '1', payload: 0 }])
+    const id = (await partitionIds(sql, 'nobody')).get('p') ?? 0
+    await sql`delete from regent.segments where partition_id = ${id}`
+    await sql`update regent.partitions set tail = head, oldest_at = 'infinity' where id = ${id}`
+    await idle(sql, 'nobody', 31)
+    const held = await hold(t, sql)
+    await pushByHand(held.sql, [id], [['2']])
+    await jobs.runNow('partitions')
+    await held.commit()
+    t.same((await pop(first, 'nobody')).map(message => message.transactionId), ['2'])
+  })
+
   t.test('are found among many, in bounded steps', async t => {
     await push(first, numbers(40).map(i => ({ queue: 'many', partition: `p${i}`, transactionId: '1', payload: 0 })))
     await sql`delete from regent.segments s using regent.partitions p where p.id = s.partition_id and p.name like 'p%' and p.id % 2 = 0`

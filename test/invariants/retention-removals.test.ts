@@ -128,10 +128,14 @@ t.test('a partition is not deleted under a group that is being made', async t =>
   await held.sql`insert into regent.groups (queue_id, name) select id, 'g' from regent.queues`
   await held.sql`select regent.seed_group_v1(id, 1) from regent.groups`
   await held.commit()
+  await sql`update regent.groups set seeded_to = 0`
+  await sql`delete from regent.cursors`
+  // The group's cursor is made while a push holds the partition, which therefore cannot be locked along with it.
+  const pushing = await hold(t, sql)
+  await pushByHand(pushing.sql, [(await partitionIds(sql, 'q')).get('p') ?? 0], [['b']])
   const step = await hold(t, sql)
-  await step.sql`update regent.groups set seeded_to = 0`
-  await step.sql`delete from regent.cursors`
   await step.sql`select regent.seed_group_v1(id, 1) from regent.groups`
+  await pushing.commit()
   const removed = sql`select regent.delete_partition_v1('q', 'p')`.execute()
   await untilBlocked(sql)
   await step.commit()

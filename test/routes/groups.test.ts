@@ -161,6 +161,18 @@ t.test('lists of consumer groups', async t => {
     t.same((await get('/__QUEUE_MODE__'))['list-a'].partitions.length, 1)
   })
 
+  t.test('are added up in steps, none of which leaves out a group', async t => {
+    const names: string[] = []
+    let last: any = { queue_id: 0, group_id: 0, more: true }
+    while (last?.more === true) {
+      const rows = await sql`select * from regent.consumer_groups_v1(${last.queue_id}, ${last.group_id}, 0)`
+      t.ok(rows.length <= 1, 'one at a time when there is no time')
+      names.push(...rows.map(row => `${row.consumer_group} ${row.queue}`))
+      last = rows[0]
+    }
+    t.same(names.sort(), (await get('')).map((item: any) => `${item.name} ${item.queueName}`).sort())
+  })
+
   t.test('decode names, and refuse what cannot be one', async t => {
     await pushIds(service, 'a b', ['1'])
     await take(service, 'a%20b?consumerGroup=g%20%2F1')

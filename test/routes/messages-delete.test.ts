@@ -128,6 +128,23 @@ t.test('deleting a message', async t => {
     t.match(await group('dead', 'three'), { drained: true, retried: false })
   })
 
+  t.test('takes its traces along, and those of no other message', async t => {
+    await pushIds(service, 'traced', ['a', 'b'])
+    const partitionId = await partitionOf('traced')
+    const trace = async (id: string): Promise<void> => {
+      const { status, text } = await service.call('POST', '/api/v1/traces', { partitionId, transactionId: id, traceNames: [`of-${id}`], data: { text: id } })
+      if (status !== 201) throw new Error(text)
+    }
+    await trace('a')
+    await trace('b')
+    await remove(partitionId, 'a')
+    const left = async (id: string): Promise<number> => (await service.call('GET', `/api/v1/traces/by-name/of-${id}`)).json.traces.length
+    t.equal(await left('a'), 0)
+    t.equal(await left('b'), 1)
+    await service.call('DELETE', '/api/v1/queues/traced/clear')
+    t.equal(await left('b'), 0)
+  })
+
   t.test('that is only left as a dead letter deletes that', async t => {
     await pushIds(service, 'left', ['a'])
     const a = await takeOne(service, 'left')

@@ -73,11 +73,12 @@ t.test('the list of messages', async t => {
     await pushIds(service, 'old', ['early'])
     await pushIds(service, 'old', ['middle'])
     await pushIds(service, 'old', ['late'])
-    // Two hours and one and a half hours ago, to the second.
+    // Half past some hour, for the end of a minute to be known.
     const [{ base } = { base: '' }] = await sql`select to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:') || '30:00Z' as base`
     const at = (minutes: number): string => new Date(Date.parse(base) - minutes * 60_000).toISOString()
     await sql`update regent.segments set created_at = ${at(180)} where body like '%"early"%'`
     await sql`update regent.segments set created_at = ${at(150)}::timestamptz + interval '40 seconds' where body like '%"middle"%'`
+    await sql`update regent.partitions p set oldest_at = ${at(180)} from regent.queues q where q.id = p.queue_id and q.name = 'old'`
     t.strictSame(await idsOf('queue=old'), ['late'])
     t.strictSame(await idsOf(`queue=old&from=${at(180)}`), ['late', 'middle', 'early'], 'from is inclusive')
     t.strictSame(await idsOf(`queue=old&from=${at(179)}`), ['late', 'middle'])

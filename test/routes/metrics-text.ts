@@ -2,7 +2,7 @@ export interface Family { type: string, help: string, samples: { labels: Record<
 
 const NAME = '[a-zA-Z_:][a-zA-Z0-9_:]*'
 const SAMPLE = new RegExp(`^(${NAME})(?:\\{(.*)\\})? (\\S+)$`)
-const LABEL = new RegExp('^([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\\\\n]|\\\\["\\\\n])*)"(?:,|$)')
+const LABEL = /^([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)/
 
 /**
  * Reads the Prometheus text format, strictly: every family once, with help and type before its samples and its samples

@@ -75,7 +75,7 @@ t.test('metrics', async t => {
     t.ok(families.has('queen_cluster_push_messages_total'))
   })
 
-  t.test('pops that wait are requests in flight, until they are answered or gone', async t => {
+  t.test('pops that wait are requests in flight, until they are answered or gone', async () => {
     const gone = new AbortController()
     const waiting = [service.pop('empty?wait=true&timeout=60000', { signal: gone.signal }).catch(() => null), service.pop('empty?wait=true&timeout=60000')]
     const inFlight = async (): Promise<number> => valueOf(parseExposition((await scrape()).text), 'queen_response_registry_size', { worker_id: 'worker-9' })

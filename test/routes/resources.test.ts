@@ -79,6 +79,14 @@ t.test('resources', async t => {
     for (const name of ['avg', 'median', 'min', 'max']) t.ok(time[name] >= 100 && Number.isInteger(time[name]), name)
   })
 
+  t.test('show the throughput of the last five minutes', async t => {
+    await sql`
+      insert into regent.queue_metrics (bucket, queue, hostname, worker_id, push_messages, ack_success)
+        select clock_timestamp() - n * interval '3 minutes', 'counted', 'host', 'worker', 600, 303 from generate_series(0, 2) as n`
+    const { throughput } = await read('resources/overview')
+    t.strictSame(throughput, { ingestedPerSecond: 4, processedPerSecond: 2.02 })
+  })
+
   t.test('list queues newest first, by label and by part of the name, in pages', async t => {
     await configure(service, 'shop.bill.one', {})
     await pushIds(service, 'shop.mail.two', ['a', 'b'])

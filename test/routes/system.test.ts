@@ -1,6 +1,11 @@
 import t from 'tap'
 import { connect, createDatabase, startService, until } from '../support.ts'
 import type { Service } from '../support.ts'
+import { parseExposition, valueOf } from './metrics-text.ts'
+
+async function looksOf (service: Service): Promise<number> {
+  return valueOf(parseExposition((await service.call('GET', '/metrics/prometheus')).text), 'queen_sidecar_op_count', { op: 'pop' })
+}
 
 async function parked (service: Service): Promise<number> {
   return (await service.call('GET', '/health')).json.load.parkedPops
@@ -74,10 +79,10 @@ t.test('system', async t => {
     await quiet.push([{ queue: 'told', payload: 1 }])
     await quiet.pop('told')
     for (const [path, body] of [['/queue/told?', { queue: 'told' }], ['?namespace=shop&', { queue: 'told', partition: 'Default' }]] as const) {
+      const looks = await looksOf(quiet)
       const waiting = quiet.call('GET', `/api/v1/pop${path}wait=true&timeout=120000`)
-      await until(async () => await parked(quiet) === 1)
       // Its first look has found the lease.
-      await until(async () => Number((await sql`select count(*) from pg_stat_activity where query like '%pop_v%' and state = 'active' and pid <> pg_backend_pid()`)[0]?.count) === 0)
+      await until(async () => await looksOf(quiet) > looks)
       await endLeases()
       t.same((await quiet.call('POST', '/internal/api/notify', body)).json, { status: 'ok' })
       t.equal((await waiting).json.messages.length, 1)

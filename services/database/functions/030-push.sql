@@ -173,9 +173,10 @@ create or replace function regent.confirm_duplicates_v1(p_partitions bigint[], p
 returns table (idx int, same boolean)
 language sql stable set enable_seqscan = off as $$
   select c.ord::int,
-         coalesce(s.created_at > clock_timestamp() - make_interval(secs => c.seconds)
+         coalesce(c.pos > p.tail and s.created_at > clock_timestamp() - make_interval(secs => c.seconds)
                   and starts_with(regent.line_at(s.body, c.pos - s.first + 1), '{"transactionId":' || c.id || ','), false)
     from unnest(p_partitions, p_positions, p_windows, string_to_array(p_ids, U&'\001E')) with ordinality as c(partition_id, pos, seconds, id, ord)
+    left join regent.partitions p on p.id = c.partition_id
     left join lateral (
       select * from regent.segments s where s.partition_id = c.partition_id and s.first <= c.pos order by s.first desc limit 1
     ) s on c.pos < s.first + s.count

@@ -324,9 +324,11 @@ begin
       update regent.cursors set lease_id = null, available_at = clock_timestamp()
         where partition_id = p_partitions[i] and group_id = p_groups[i] and lease_id = p_leases[i];
     else
-      -- Retention may have been there meanwhile: the tail is read once the cursor is held.
+      -- Messages may have been deleted meanwhile, one by one or up to the tail: it is looked for once the cursor is held.
       perform from regent.cursors where partition_id = p_partitions[i] and group_id = p_groups[i] for update;
-      update regent.cursors c set committed = greatest(p_first[i] - 1, p.tail), available_at = clock_timestamp()
+      update regent.cursors c
+        set committed = greatest(p_first[i] - 1, p.tail), acked = regent.deleted_after(p.id, greatest(p_first[i] - 1, p.tail)),
+            available_at = clock_timestamp()
         from regent.partitions p
         where p.id = p_partitions[i] and c.partition_id = p.id and c.group_id = p_groups[i] and c.lease_id is null
           and c.committed = p_last[i] and isempty(c.acked);
@@ -345,12 +347,14 @@ begin
   with extended as (
     update regent.cursors set available_at = greatest(available_at, clock_timestamp() + make_interval(secs => p_seconds))
       where group_id = v_group and available_at > clock_timestamp() and available_at < 'infinity' and lease_id = p_lease
+        and exists (select from regent.groups where id = v_group)   -- else the cursors of a deleted group are still being cleared
       returning available_at
   ) select min(available_at) into v_until from extended;
   expires_at := to_char(v_until at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
   outcome := case
     when v_until is not null then 'extended'
-    when exists (select from regent.cursors where group_id = v_group and available_at < 'infinity' and lease_id = p_lease) then 'expired'
+    when exists (select from regent.cursors join regent.groups g on g.id = group_id
+                   where group_id = v_group and available_at < 'infinity' and lease_id = p_lease) then 'expired'
     else 'unknown' end;
   return next;
 end

@@ -214,7 +214,9 @@ begin
               and s.first >= coalesce((select b.first from regent.segments b where b.partition_id = p_partitions[i] and b.first <= v_lo
                                          order by b.first desc limit 1), v_lo)
               and s.first <= v_hi and s.first + t.ord - 1 between v_lo and v_hi and n.ord <> all(v_found)
-              and starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
+              and (starts_with(regent.line_at(s.body, t.ord), '{"transactionId":' || v_ids[v_at + n.ord - 1] || ',')
+                -- It was delivered, and deleted since; its line is blank.
+                or exists (select from regent.tombstones d where d.partition_id = s.partition_id and d.position = s.first + t.ord - 1))
         ) as matched where matched.rank = matched.nth
       loop
         v_found := v_found || ord;

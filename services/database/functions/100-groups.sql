@@ -59,36 +59,57 @@ language sql volatile as $$
   select greatest(coalesce(floor(extract(epoch from clock_timestamp() - p_time)), 0), 0)::bigint
 $$;
 
--- Every group of every queue, by name. members: partitions it has a cursor for; only while they are being made for a new
--- group are they fewer than the queue's partitions. Stable: it was given messages before (no cursor loses that mark).
-create or replace function regent.consumer_groups_v1()
-returns table (consumer_group text, queue text, members bigint, partitions_with_lag bigint, total_lag bigint, max_time_lag bigint,
-               state text, subscription_mode text, subscription_timestamp text, subscription_created_at text)
-language sql volatile set enable_seqscan = off as $$
-  with sizes as materialized (
-    select p.queue_id, count(*) as partitions from regent.partitions p
-      where p.queue_id in (select g.queue_id from regent.groups g) group by p.queue_id
-  )
-  select g.name, q.name,
-         case when g.seeded_to is null then coalesce(sizes.partitions, 0)
-           else (select count(*) from regent.partitions p join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
-                   where p.queue_id = g.queue_id) end,
-         lag.partitions, lag.messages, lag.seconds,
-         case when lag.seconds > 300 then 'Lagging'
-           when exists (select from regent.cursors c where c.group_id = g.id and c.available_at < 'infinity' and c.lease_to > 0)
-             or exists (select from regent.partitions p join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
-                          where p.queue_id = g.queue_id and c.lease_to > 0) then 'Stable'
-           else 'Dead' end,
-         nullif(g.mode, 'all'),
-         case when g.mode <> 'all' then regent.wire_millis(g.since) end,
-         case when g.mode <> 'all' then regent.wire_millis(g.created_at) end
-    from regent.groups g
-    join regent.queues q on q.id = g.queue_id
-    left join sizes on sizes.queue_id = g.queue_id
-    cross join lateral (
-      select count(*) as partitions, coalesce(sum(l.unread), 0)::bigint as messages, regent.seconds_since(min(l.oldest_at)) as seconds
-        from regent.lagging_partitions(g.id) l) as lag
-    order by g.name, q.name
+-- The groups of all queues after (p_queue, p_group), by queue and group number. One call stops after about p_ms milliseconds;
+-- more, on its last row, says that there are others. members: partitions the group has a cursor for; only while they are
+-- being made for a new group are they fewer than the queue's partitions. Stable: it was given messages before (no cursor
+-- loses that mark).
+create or replace function regent.consumer_groups_v1(p_queue bigint, p_group bigint, p_ms int)
+returns table (queue_id bigint, group_id bigint, consumer_group text, queue text, members bigint, partitions_with_lag bigint,
+               total_lag bigint, max_time_lag bigint, state text, subscription_mode text, subscription_timestamp text,
+               subscription_created_at text, more boolean)
+language plpgsql set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  v_until timestamptz := clock_timestamp() + make_interval(secs => p_ms / 1000.0);
+  v_counted bigint;         -- the queue whose partitions are counted
+  v_partitions bigint;
+  g record;
+begin
+  for g in
+    select t.*, q.name as queue from regent.groups t join regent.queues q on q.id = t.queue_id
+      where (t.queue_id, t.id) > (p_queue, p_group) order by t.queue_id, t.id
+  loop
+    if group_id is not null then
+      return next;
+    end if;
+    queue_id := g.queue_id;
+    group_id := g.id;
+    consumer_group := g.name;
+    queue := g.queue;
+    if v_counted is distinct from g.queue_id then
+      v_counted := g.queue_id;
+      v_partitions := (select count(*) from regent.partitions p where p.queue_id = g.queue_id);
+    end if;
+    members := case when g.seeded_to is null then v_partitions else (
+      select count(*) from regent.partitions p join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
+        where p.queue_id = g.queue_id) end;
+    select count(*), coalesce(sum(l.unread), 0), regent.seconds_since(min(l.oldest_at)) into partitions_with_lag, total_lag, max_time_lag
+      from regent.lagging_partitions(g.id) l;
+    state := case when max_time_lag > 300 then 'Lagging'
+      when exists (select from regent.cursors c where c.group_id = g.id and c.available_at < 'infinity' and c.lease_to > 0)
+        or exists (select from regent.partitions p join regent.cursors c on c.partition_id = p.id and c.group_id = g.id
+                     where p.queue_id = g.queue_id and c.lease_to > 0) then 'Stable'
+      else 'Dead' end;
+    subscription_mode := nullif(g.mode, 'all');
+    subscription_timestamp := case when g.mode <> 'all' then regent.wire_millis(g.since) end;
+    subscription_created_at := case when g.mode <> 'all' then regent.wire_millis(g.created_at) end;
+    more := clock_timestamp() > v_until;
+    exit when more;
+  end loop;
+  if group_id is not null then
+    return next;
+  end if;
+end
 $$;
 
 -- Partitions whose oldest unread message was written more than so many seconds ago, the oldest first.

@@ -6,8 +6,9 @@
 create or replace function regent.message_sets(p_partition bigint, p_status text)
 returns table (matches int8multirange, dead int8multirange, done int8multirange, leased int8multirange,
                queue_done int8multirange, lease_until timestamptz)
-language sql stable set enable_seqscan = off as $$
-  select case when p_status is null then alive.set
+language plpgsql stable set enable_seqscan = off as $$
+begin
+  return query select case when p_status is null then alive.set
            when p_status = 'dead_letter' then alive.set * d.set
            when p_status = 'completed' then alive.set * s.done - d.set
            when p_status = 'processing' then alive.set * s.leased - s.done - d.set
@@ -36,7 +37,8 @@ language sql stable set enable_seqscan = off as $$
     cross join lateral (
       select coalesce(c.queue_done, '{}') as queue_done, coalesce(c.leased, '{}') as leased,
              coalesce(case when c.has_queue_mode then c.queue_done else c.groups_done end, '{}') as done) as s
-    where p.id = p_partition
+    where p.id = p_partition;
+end
 $$;
 
 -- The status of a position, given the sets it may be in.
@@ -44,6 +46,31 @@ create or replace function regent.status_of(p_position bigint, p_dead int8multir
 returns text language sql immutable parallel safe as $$
   select case when p_dead @> p_position then 'dead_letter' when p_done @> p_position then 'completed'
     when p_leased @> p_position then 'processing' else 'pending' end
+$$;
+
+-- The partitions that may hold messages which list_messages_v1 is asked for, those first that were written to last.
+create or replace function regent.partitions_to_list(p_queue text, p_partition text, p_namespace text, p_task text, p_status text,
+                                                     p_from timestamptz, p_before timestamptz)
+returns table (id bigint, head bigint, last_at timestamptz)
+language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+  return query
+    select t.id, t.head, t.last_at from regent.queues q join regent.partitions t on t.queue_id = q.id
+      where (p_queue is null or q.name = p_queue) and (p_partition is null or t.name = p_partition)
+        and (p_namespace is null or q.namespace = p_namespace) and (p_task is null or q.task = p_task)
+        and t.head > t.tail and t.last_at >= p_from and t.oldest_at < p_before
+        and (p_status is distinct from 'dead_letter' or t.id in (select d.partition_id from regent.dead_letters d))
+        and (p_status is distinct from 'processing' or t.id in (
+          select c.partition_id from regent.cursors c join regent.groups g on g.id = c.group_id
+            where g.name = '__QUEUE_MODE__' and c.lease_id is not null and c.available_at > clock_timestamp() and c.available_at < 'infinity'))
+        -- Who has drained a partition has passed everything in it.
+        and (p_status is distinct from 'pending' or not exists (select from regent.groups g where g.queue_id = t.queue_id) or t.id in (
+          select c.partition_id from regent.cursors c join regent.groups g on g.id = c.group_id
+            where c.available_at < 'infinity' and (g.name = '__QUEUE_MODE__'
+              or not exists (select from regent.groups o where o.queue_id = g.queue_id and o.name = '__QUEUE_MODE__'))))
+      order by least(t.last_at, p_before) desc, t.id desc;
+end
 $$;
 
 -- The newest messages of all partitions that fit; what is null is not asked for. p_from is inclusive, p_before is not.
@@ -54,8 +81,7 @@ create or replace function regent.list_messages_v1(p_queue text, p_partition tex
                                                    p_from timestamptz, p_before timestamptz, p_limit int, p_offset int)
 returns table (partition_id bigint, "position" bigint, queue text, partition text, namespace text, task text, priority int,
                created_at text, head text, status text, queue_status text, consumed_by int, total_groups int, lease_expires_at text)
-language plpgsql stable
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 #variable_conflict use_column
 declare
   v_want bigint := p_offset::bigint + p_limit;
@@ -75,24 +101,18 @@ declare
   s record;
 begin
   for p in
-    select t.id, t.head, t.last_at from regent.queues q join regent.partitions t on t.queue_id = q.id
-      where (p_queue is null or q.name = p_queue) and (p_partition is null or t.name = p_partition)
-        and (p_namespace is null or q.namespace = p_namespace) and (p_task is null or q.task = p_task)
-        and t.head > t.tail and t.last_at >= p_from
-        and (p_status is distinct from 'dead_letter' or exists (select from regent.dead_letters d where d.partition_id = t.id))
-        -- Where every cursor is drained, all groups have passed everything.
-        and (p_status is null or p_status not in ('pending', 'processing')
-          or exists (select from regent.cursors c where c.partition_id = t.id and c.available_at < 'infinity')
-          or not exists (select from regent.groups g where g.queue_id = t.queue_id))
-      order by least(t.last_at, p_before) desc, t.id desc
+    select * from regent.partitions_to_list(p_queue, p_partition, p_namespace, p_task, p_status, p_from, p_before)
   loop
     exit when least(p.last_at, p_before) < v_floor;
+    v_last := p.head;
+    if p.last_at >= p_before then
+      v_last := regent.position_before(p.id, p.head, p_before);
+      continue when (select t.created_at from regent.segments t where t.partition_id = p.id and t.first <= v_last
+                       order by t.first desc limit 1) < v_floor;
+    end if;
     select m.matches into v_matches from regent.message_sets(p.id, p_status) m;
     continue when v_matches is null or isempty(v_matches);
-    v_last := upper(v_matches) - 1;
-    if p.last_at >= p_before then
-      v_last := least(v_last, regent.position_before(p.id, p.head, p_before));
-    end if;
+    v_last := least(v_last, upper(v_matches) - 1);
     v_here := 0;
     for s in
       select t.first, t.first + t.count - 1 as last, t.created_at from regent.segments t

@@ -54,12 +54,13 @@ language sql stable as $$
 $$;
 
 -- Queues that fit, newest first, with the sums of their partitions' counts. p_search: part of the name, in any case.
--- matched: how many fit in all.
+-- matched: how many fit in all. Never by nested loops: how many partitions a queue has is guessed too low while the
+-- tables have no statistics, and the counts would be summed up anew for each of them.
 create or replace function regent.list_queues_v1(p_queue text, p_namespace text, p_task text, p_search text, p_limit int, p_offset int)
 returns table (id bigint, name text, namespace text, task text, priority int, created_at text, lease_seconds int, retry_limit int,
                retry_delay_ms int, ttl_seconds int, max_size int, dead_letter_queue boolean, partitions int,
                total bigint, unread bigint, pending bigint, processing bigint, completed bigint, dead_letter bigint, matched bigint)
-language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
   v_ids bigint[];
@@ -119,7 +120,7 @@ $$;
 -- The namespaces (p_tasks: the tasks) in use, by name.
 create or replace function regent.list_labels_v1(p_tasks boolean)
 returns table (label text, queues int, partitions int, total bigint, pending bigint)
-language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable set enable_nestloop = off as $$
 #variable_conflict use_column
 begin
   return query

@@ -119,8 +119,8 @@ language sql volatile as $$
 $$;
 
 -- Up to where a partition may be deleted, and up to where of that because all groups have acknowledged it. A live lease
--- protects what stands behind its group's committed position, whatever its age. p_groups: the groups the queue has; a
--- group without a cursor has acknowledged nothing.
+-- protects what stands behind its group's committed position, whatever its age. p_groups: the groups the queue has; one
+-- that is being made and has no cursor for the partition yet has acknowledged nothing of it.
 create or replace function regent.retention_cut(p regent.partitions, p_age timestamptz, p_completion timestamptz, p_groups int,
                                                 out upto bigint, out completed_upto bigint)
 language plpgsql set enable_seqscan = off as $$
@@ -176,9 +176,6 @@ begin
   end if;
   select * into t from regent.retention_times(q);
   select count(*) into v_groups from regent.groups where queue_id = p_queue;
-  if exists (select from regent.groups where queue_id = p_queue and seeded_to is not null) then
-    t.by_completion := null;
-  end if;
 
   for c in
     select w.id, w.oldest_at from regent.partitions w

@@ -16,7 +16,7 @@ function through (hints: Hint[]): Hint[] {
 }
 
 t.test('hints come back as they were sent', async t => {
-  const hints: Hint[] = [orders('p1'), orders(null), { kind: 'changed', queue: 'q' }, { kind: 'all' }]
+  const hints: Hint[] = [orders('p1'), orders(null), { kind: 'changed', queue: 'q' }, { kind: 'settings' }, { kind: 'all' }]
   t.same(through(hints), hints)
 })
 
@@ -26,4 +26,5 @@ t.test('hints that do not fit name queues only, then everything', async t => {
   const queues = Array.from({ length: 1000 }, (_, i) => hintOf({ queue: `q${i}`, namespace: `q${i}`, task: '', partition: 'p', group: null }))
   t.same(through(queues), [{ kind: 'all' }])
   t.same(through([...queues, { kind: 'changed', queue: 'q' }]), [{ kind: 'all' }, { kind: 'changed', queue: '*' }], 'a change is never left out')
+  t.same(through([...queues, { kind: 'settings' }]), [{ kind: 'all' }, { kind: 'changed', queue: '*' }], 'nor are settings')
 })
