@@ -40,7 +40,7 @@ export function jobRunner (t: Test, url: string, settings: Partial<JobSettings> 
 /** Make what a queue holds so many seconds old: segments from `first` to `last`, or all of them. */
 export async function age (sql: postgres.Sql, queue: string, seconds: number, first = 0, last = Number.MAX_SAFE_INTEGER): Promise<void> {
   await sql`
-    update regent.segments s set created_at = clock_timestamp() - make_interval(secs => ${seconds})
+    update regent.segments s set created_at = now() - make_interval(secs => ${seconds})
       from regent.partitions p join regent.queues q on q.id = p.queue_id
       where q.name = ${queue} and s.partition_id = p.id and s.first between ${first} and ${last}`
   await sql`

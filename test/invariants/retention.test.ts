@@ -126,6 +126,26 @@ t.test('retention of a queue', async t => {
     t.same(idsOf(await pop(second, 'packed?batch=99')), range(26, 30))
   })
 
+  t.test('walks over more partitions than a step looks at, all of one age', async t => {
+    await configure(first, 'wide', { retentionEnabled: true, completedRetentionSeconds: HOUR })
+    await push(first, numbers(1100).map(i => ({ queue: 'wide', partition: `p${i}`, transactionId: '1', payload: 0 })))
+    const readAll = async (group: string): Promise<void> => {
+      while ((await pop(first, `wide?consumerGroup=${group}&batch=2000&partitions=500&autoAck=true`)).length > 0);
+    }
+    await readAll('g')
+    await push(first, [{ queue: 'wide', partition: 'p7', transactionId: '2', payload: 0 }])
+    await pop(first, 'wide/partition/p9?consumerGroup=h&autoAck=true')
+    await age(sql, 'wide', 2 * HOUR)
+    await jobRunner(t, first.databaseUrl).runNow('retention')
+    const emptied = async (): Promise<string[]> => Object.entries(await ends(sql, 'wide')).filter(([, [tail]]) => tail > 0).map(([name]) => name)
+    t.same(await emptied(), ['p9'], 'h has read nothing else')
+    await readAll('h')
+    await jobRunner(t, first.databaseUrl).runNow('retention')
+    t.equal((await emptied()).length, 1100)
+    t.match(await ends(sql, 'wide'), { p7: [1, 2] }, 'g has yet to read the second one')
+    t.same(await faults(sql), [])
+  })
+
   t.test('passes over a partition that a push holds, and finds it afterwards', async t => {
     await configure(first, 'busy', { retentionEnabled: true, retentionSeconds: HOUR })
     await push(first, ['p', 'q'].map(partition => ({ queue: 'busy', partition, transactionId: '1', payload: 0 })))

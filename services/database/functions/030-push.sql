@@ -176,10 +176,9 @@ language sql stable set enable_seqscan = off as $$
          coalesce(c.pos > p.tail and s.created_at > clock_timestamp() - make_interval(secs => c.seconds)
                   and starts_with(regent.line_at(s.body, c.pos - s.first + 1), '{"transactionId":' || c.id || ','), false)
     from unnest(p_partitions, p_positions, p_windows, string_to_array(p_ids, U&'\001E')) with ordinality as c(partition_id, pos, seconds, id, ord)
+    -- What a partition that is gone has left behind is no message any more, nor what stands below its tail.
     left join regent.partitions p on p.id = c.partition_id
     left join lateral (
       select * from regent.segments s where s.partition_id = c.partition_id and s.first <= c.pos order by s.first desc limit 1
     ) s on c.pos < s.first + s.count
-      -- What a partition that is gone has left behind is no message any more.
-      and exists (select from regent.partitions p where p.id = c.partition_id)
 $$;
