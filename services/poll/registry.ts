@@ -246,7 +246,7 @@ export class PollRegistry {
       target: spec.target,
       group: spec.group,
       subscription: oldest?.request.subscription ?? { mode: 'all' },
-      waitedMs: oldest === undefined ? 0 : this.#now() - oldest.arrivedAt,
+      waitedMs: () => oldest === undefined ? 0 : this.#now() - oldest.arrivedAt,
       requests: asked.map(({ request: { batch, partitions, autoAck }, token }) => ({ batch, partitions, autoAck, token }))
     }
   }

@@ -68,7 +68,10 @@ export interface LookSpec {
   target: Target
   group: string
   subscription: Subscription
-  /** How long the request that brought the subscription has waited. */
-  waitedMs: number
+  /**
+   * How long the request that brought the subscription has waited by now. Asked when the look is sent: a new group that
+   * begins "now" begins when it was asked for, also when the look had to wait for its turn.
+   */
+  waitedMs: () => number
   requests: { batch: number, partitions: number, autoAck: boolean, token: string }[]
 }

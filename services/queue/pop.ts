@@ -35,7 +35,7 @@ export async function lookForMessages (pool: Pool, specs: LookSpec[]): Promise<L
         ${textArray(specs.map(spec => spec.target.task))}::text::text[], ${textArray(specs.map(spec => spec.group))}::text::text[],
         ${textArray(specs.map(spec => spec.subscription.mode))}::text::text[],
         ${textArray(specs.map(({ subscription }) => subscription.mode === 'timestamp' ? subscription.from : null))}::text::text[],
-        ${plainArray(specs.map(spec => spec.waitedMs))}::text::float8[], ${plainArray(specs.map(spec => spec.requests.length))}::text::int[],
+        ${plainArray(specs.map(spec => spec.waitedMs()))}::text::float8[], ${plainArray(specs.map(spec => spec.requests.length))}::text::int[],
         ${plainArray(requests.map(request => request.batch))}::text::int[], ${plainArray(requests.map(request => request.partitions))}::text::int[],
         ${plainArray(requests.map(request => request.autoAck ? 't' : 'f'))}::text::boolean[],
         ${plainArray(requests.map(request => request.token))}::text::text[], ${MAX_CALL_BYTES}::bigint)`)

@@ -88,7 +88,7 @@ begin
       end if;
       g := regent.ensure_group_v1(q.id, p_groups[i], p_modes[i],
         case p_modes[i]
-          when 'new' then clock_timestamp() - make_interval(secs => p_waited[i] / 1000)
+          when 'new' then statement_timestamp() - make_interval(secs => p_waited[i] / 1000)   -- from when the look was sent
           when 'timestamp' then p_since[i]::timestamptz
         end);
       continue when g.id is null;
