@@ -1,5 +1,6 @@
 import type { Pool } from '../database/pool.ts'
 import type { Available } from '../queue/types.ts'
+import { settleStart } from './start.ts'
 
 /** Where a seek leads: behind the last message, before the first, or behind the last one at or before a time. */
 export type SeekTarget = { to: 'end' } | { to: 'start' } | { to: 'time', time: string }
@@ -53,7 +54,10 @@ Promise<{ updated: boolean, movedTo: string | null } | null> {
       from ${schema}.queues q join ${schema}.partitions p on p.queue_id = q.id and p.name = ${partition}
       left join ${schema}.groups g on g.queue_id = q.id and g.name = ${group} where q.name = ${queue}`)
   if (place === undefined) return null
-  if (place.group_id !== null) await finishSeeding(pool, place.group_id)
+  if (place.group_id !== null) {
+    await finishSeeding(pool, place.group_id)
+    await settleStart(async statement => await pool.call(statement), place.group_id)
+  }
   const { moved, moved_to: movedTo } = await seekStep(pool, place, target, place.first)
   if (moved > 0) announce([{ queue, namespace: place.namespace, task: place.task, partition, group }])
   return { updated: moved > 0, movedTo }

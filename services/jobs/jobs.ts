@@ -1,4 +1,5 @@
 import type { Statement } from '../database/pool.ts'
+import { settleStart } from '../groups/start.ts'
 import { removalStep } from './removals.ts'
 import type { Job, JobContext } from './runner.ts'
 import { walk } from './walk.ts'
@@ -19,6 +20,8 @@ export interface JobSettings {
 
 // What a crash has left of deletions; whoever deletes clears up after it at once.
 const REMOVALS_INTERVAL_MS = 60_000
+// Pops of a group whose start has come cost a little more until its cursors have been moved there.
+const STARTS_INTERVAL_MS = 300_000
 // Whole days decide here, and every partition is looked at.
 const CLEANUP_INTERVAL_MS = 3_600_000
 const PARTITIONS_PER_STEP = 5000
@@ -30,6 +33,7 @@ export function jobsOf (settings: JobSettings): Job[] {
     { name: 'removals', intervalMs: REMOVALS_INTERVAL_MS, run: async context => { await untilDone(context, async () => await removalStep(context)) } },
     { name: 'eviction', intervalMs: settings.evictionIntervalMs, run: async context => { await evict(context, settings.evictionBatchSize) } },
     { name: 'retention', intervalMs: settings.retentionIntervalMs, run: async context => { await retain(context, settings.retentionBatchSize) } },
+    { name: 'starts', intervalMs: STARTS_INTERVAL_MS, run: settleStarts },
     { name: 'partitions', intervalMs: CLEANUP_INTERVAL_MS, run: async context => { await dropIdlePartitions(context, settings.partitionCleanupDays) } },
     { name: 'expiry', intervalMs: CLEANUP_INTERVAL_MS, run: async context => { await expire(context, settings) } }
   ]
@@ -51,6 +55,11 @@ async function evict (context: JobContext, batchSize: number): Promise<void> {
       ? sql`select * from ${schema}.eviction_unread_step_v1(${queue}::bigint, ${after}, ${afterId}::bigint, ${batchSize}::int)`
       : sql`select * from ${schema}.eviction_step_v1(${group}::bigint, ${after}, ${afterId}::bigint, ${batchSize}::int)`))
   }
+}
+
+async function settleStarts (context: JobContext): Promise<void> {
+  const groups = await context.call<{ id: string }>((sql, schema) => sql`select id from ${schema}.groups where starts_at <= clock_timestamp() order by id`)
+  for (const { id } of groups) await settleStart(context.call, id, context.pause)
 }
 
 async function dropIdlePartitions (context: JobContext, days: number): Promise<void> {

@@ -1,4 +1,3 @@
-import { codeOf, detailOf } from '../database/faults.ts'
 import type { Pool } from '../database/pool.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import { sealLine } from '../encryption/sealed-line.ts'
@@ -95,7 +94,6 @@ export class Appender {
           }
         }
       }
-      if (codeOf(error) === 'RG003') throw new RegentError('RGT_QUEUE_FULL', { detail: detailOf(error), cause: error })
       throw error
     }
   }
@@ -106,6 +104,7 @@ export class Appender {
       if (part === undefined) continue
       const { entry, messages, known } = part
       const base = Number(row.base)
+      if (row.outcome === 'full') throw new RegentError('RGT_QUEUE_FULL', { detail: row.foreign_tx ?? '' })
       if (!row.complete) this.#directory.dropWindow(entry)
       if (row.outcome === 'gone') {
         this.#directory.forget(entry.key)

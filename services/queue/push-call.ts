@@ -6,9 +6,10 @@ import type { PartitionEntry } from './partition-directory.ts'
 /** What push_v2 says about one partition. */
 export interface PushRow {
   idx: number
-  outcome: 'ok' | 'conflict' | 'gone'
+  outcome: 'ok' | 'conflict' | 'gone' | 'full'
   base: string
   at_ms: number
+  /** Segments the caller did not know; with `full` the name of the queue that is. */
   foreign_tx: string | null
   /** False: others wrote so much that it was checked but not handed over; the window has a hole. */
   complete: boolean

@@ -60,6 +60,32 @@ t.test('eviction', async t => {
     t.same(await faults(sql), [])
   })
 
+  t.test('loses nothing of large segments with messages acknowledged out of order', async t => {
+    await configure(first, 'packed', { maxWaitTimeSeconds: HOUR })
+    for (const from of [1, 11, 21]) await push(first, range(from, from + 9).map(transactionId => ({ queue: 'packed', transactionId, payload: 1 })))
+    const got = await pop(first, 'packed?consumerGroup=g&batch=30')
+    await ack(first, got.filter(message => ['2', '3', '17'].includes(message.transactionId)), 'g')
+    await sql`update regent.cursors set lease_id = null, available_at = clock_timestamp() where lease_id is not null`
+    await age(sql, 'packed', 2 * HOUR)
+    await jobs.runNow('eviction')
+    t.strictSame(await letters('packed'), { g: numbers(30).map(i => i + 1).filter(i => ![2, 3, 17].includes(i)) })
+    t.equal(await evicted('packed'), 27)
+    t.strictSame(await pop(first, 'packed?consumerGroup=g&batch=30'), [])
+  })
+
+  t.test('counts the wait from when a message may be delivered', async t => {
+    await configure(first, 'delayed', { maxWaitTimeSeconds: HOUR, delayedProcessing: 2 * HOUR })
+    await fill('delayed', 2)
+    await pop(first, 'delayed?consumerGroup=g')
+    await age(sql, 'delayed', 2 * HOUR + HOUR / 2)
+    await jobs.runNow('eviction')
+    t.strictSame(await letters('delayed'), {})
+    t.equal((await pop(first, 'delayed?consumerGroup=other&batch=9')).length, 2)
+    await age(sql, 'delayed', 4 * HOUR)
+    await jobs.runNow('eviction')
+    t.strictSame(await letters('delayed'), { g: [1, 2] }, 'what is leased by the other group stays')
+  })
+
   t.test('a group that has nothing left is drained, and woken by the next push', async t => {
     await configure(first, 'drained', { maxWaitTimeSeconds: HOUR })
     await fill('drained', 5)

@@ -1,10 +1,11 @@
 import t from 'tap'
 import type { Service } from '../support.ts'
-import { startService } from '../support.ts'
+import { connect, startService, until } from '../support.ts'
 import { pushIds, takeIds } from './consumer.ts'
 
 t.test('where a new consumer group starts', async t => {
   const service = await startService(t, { safetyNetMs: 0 })
+  const sql = connect(t, service.databaseUrl)
   let groups = 0
   /** What a new group gets of the two messages of a queue, and of one that is pushed once it is there. */
   const starts = async (queue: string, query: string, from: Service = service): Promise<string[][]> => {
@@ -76,5 +77,25 @@ t.test('where a new consumer group starts', async t => {
     t.match((await seek({ toStart: true })).json, { partitionsUpdated: 1 })
     t.equal(await lag(), 4)
     t.same(await takeIds(service, path), ['1', '2', '3', '4'])
+  })
+
+  t.test('once the time has come, a new subscription moves nothing, and one partition can be sought back', async t => {
+    const queue = await queueOf('come')
+    const [row] = await sql<{ start: string }[]>`select regent.wire_millis(clock_timestamp() + interval '2 seconds') as start`
+    const start = row?.start ?? ''
+    const path = `${queue}?batch=9&partitions=9&consumerGroup=come&subscriptionFrom=${start}`
+    t.same(await takeIds(service, path), [])
+    await until(async () => {
+      const [now] = await sql<{ passed: boolean }[]>`select clock_timestamp() >= ${start}::timestamptz as passed`
+      return now?.passed === true
+    })
+    await pushIds(service, queue, ['3'], 'other')
+    await pushIds(service, queue, ['4'])
+    t.equal((await service.call('POST', '/api/v1/consumer-groups/come/subscription', { subscriptionTimestamp: '2999-01-01' })).json.rowsUpdated, 1)
+    t.same((await takeIds(service, `${path}&autoAck=true`)).sort(), ['3', '4'])
+    await service.call('POST', `/api/v1/consumer-groups/come/queues/${queue}/partitions/Default/seek`, { toStart: true })
+    t.same(await takeIds(service, `${path}&autoAck=true`), ['1', '2', '4'], 'also before the time at which the group began')
+    const [group] = await sql`select starts_at from regent.groups where name = 'come'`
+    t.equal(group?.starts_at, null)
   })
 })

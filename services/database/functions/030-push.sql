@@ -11,19 +11,37 @@ language sql stable set enable_seqscan = off as $$
     (select sum(p.head - p.tail) from regent.partitions p where p.queue_id = p_queue), 0)::bigint
 $$;
 
--- Refuse what would take a queue past its size: RG003 (DETAIL: the queue's name). The queue rows stay locked until the
--- messages are in, so of two pushes that would fit only one by one, one is refused.
-create or replace function regent.check_room(p_queues bigint[], p_counts int[]) returns void
+-- The name of a queue that would be taken past its size; null when there is room. The queue rows stay locked until the
+-- messages are in, so of two pushes that would fit only one by one, one is refused. Counting what the groups have left to
+-- read takes longer the more partitions that is in: it is done when the bound kept since the last count is not enough, or
+-- old (seeks back and new groups add to the backlog without a push), and never for more than a fifth of the time.
+create or replace function regent.full_queue(p_queues bigint[], p_counts int[]) returns text
 language plpgsql set enable_seqscan = off as $$
 declare
   q regent.queues;
+  v_bound bigint;
+  v_from timestamptz;
 begin
   for i in 1 .. cardinality(p_queues) loop
     select * into q from regent.queues where id = p_queues[i] for no key update;
-    if q.max_size > 0 and regent.queue_backlog(q.id) + p_counts[i] > q.max_size then
-      raise exception 'queue is full' using errcode = 'RG003', detail = q.name;
+    continue when q.id is null or q.max_size = 0;
+    v_bound := q.backlog_bound + p_counts[i];
+    v_from := clock_timestamp();
+    if (v_bound is null or v_bound > q.max_size or q.backlog_counted_at < v_from - interval '1 second')
+        and q.backlog_counted_at + make_interval(secs => q.backlog_counted_ms / 250) < v_from then
+      v_bound := regent.queue_backlog(q.id) + p_counts[i];
+      update regent.queues
+        set backlog_bound = case when v_bound > q.max_size then v_bound - p_counts[i] else v_bound end, backlog_counted_at = clock_timestamp(),
+            backlog_counted_ms = extract(epoch from clock_timestamp() - v_from)::float8 * 1000
+        where id = q.id;
+    elsif v_bound <= q.max_size then
+      update regent.queues set backlog_bound = v_bound where id = q.id;
+    end if;
+    if v_bound > q.max_size then
+      return q.name;
     end if;
   end loop;
+  return null;
 end
 $$;
 
@@ -41,6 +59,7 @@ $$;
 -- One row per partition:
 --   ok        written: base + 1 is the first position, at_ms the time they share
 --   conflict  nothing written: a segment the caller did not know holds one of its hashes. base is the head now
+--   full      nothing is written at all: a queue (foreign_tx: its name) would exceed its size
 --   gone      no such partition, or its queue has been configured anew: look it up again
 -- foreign_tx: the segments after p_known that the caller did not know ("first:hash,hash;first:…"), so that its window
 -- is complete again; under -1 only those that hold one of the new hashes. complete is false when others wrote more than
@@ -63,7 +82,16 @@ declare
   v_hashes bigint[];
   v_hands_over boolean;
 begin
-  perform regent.check_room(p_limited, p_adds);
+  foreign_tx := regent.full_queue(p_limited, p_adds);
+  if foreign_tx is not null then
+    outcome := 'full';
+    complete := true;
+    for i in 1 .. cardinality(p_partitions) loop
+      idx := i;
+      return next;
+    end loop;
+    return;
+  end if;
   for i in 1 .. cardinality(p_partitions) loop
     idx := i;
     foreign_tx := null;

@@ -5,6 +5,13 @@ language sql immutable parallel safe as $$
   select (lpad(to_hex(p_group), 12, '0') || '4' || substr(p_token, 1, 3) || 'a' || substr(p_token, 4))::uuid
 $$;
 
+-- Since when a group that a pop makes gets messages; null: all of them. "Now" is when the pop arrived, p_waited milliseconds
+-- before its look was sent.
+create or replace function regent.start_time(p_mode text, p_since text, p_waited float8) returns timestamptz
+language sql stable as $$
+  select case p_mode when 'new' then statement_timestamp() - make_interval(secs => p_waited / 1000) when 'timestamp' then p_since::timestamptz end
+$$;
+
 -- Serve waiting pops. A spec is one thing to pop from: a queue, one partition of it, or all queues with a namespace
 -- and/or task (then p_queues is null for it, and queues are tried by falling priority). Its requests are served first
 -- come, first served; each claimed partition goes to exactly one of them.
@@ -56,6 +63,24 @@ declare
   v_left int;
   v_taken int;              -- messages from this partition
 begin
+  -- A group that is made takes its queue's row: before any cursor is locked, queues in the order of their ids.
+  if cardinality(p_groups) > 1 or p_queues[1] is null then
+    for s in
+      select t.id as queue_id, n.i as spec from generate_subscripts(p_groups, 1) as n(i)
+        cross join lateral (
+          select m.id from regent.queues m where m.name = p_queues[n.i]
+          union all
+          select m.id from regent.queues m
+            where p_queues[n.i] is null
+              and (p_namespaces[n.i] is null or m.namespace = p_namespaces[n.i]) and (p_tasks[n.i] is null or m.task = p_tasks[n.i])) as t
+        where not exists (select from regent.groups m where m.queue_id = t.id and m.name = p_groups[n.i])
+          and (p_partitions[n.i] is null or exists (select from regent.partitions m where m.queue_id = t.id and m.name = p_partitions[n.i]))
+        order by t.id
+    loop
+      perform regent.ensure_group_v1(s.queue_id, p_groups[s.spec], p_modes[s.spec], regent.start_time(p_modes[s.spec], p_since[s.spec], p_waited[s.spec]));
+    end loop;
+  end if;
+
   for i in 1 .. cardinality(p_groups) loop
     spec := i;
     state := 'no_queue';
@@ -86,11 +111,7 @@ begin
           continue;
         end if;
       end if;
-      g := regent.ensure_group_v1(q.id, p_groups[i], p_modes[i],
-        case p_modes[i]
-          when 'new' then statement_timestamp() - make_interval(secs => p_waited[i] / 1000)   -- from when the look was sent
-          when 'timestamp' then p_since[i]::timestamptz
-        end);
+      g := regent.ensure_group_v1(q.id, p_groups[i], p_modes[i], regent.start_time(p_modes[i], p_since[i], p_waited[i]));
       continue when g.id is null;
       state := 'ok';
       group_id := g.id;
@@ -145,6 +166,10 @@ begin
         if q.ttl_seconds > 0 and p.head > v_committed then
           -- What is too old is not delivered any more; retention deletes it.
           v_committed := greatest(v_committed, regent.position_before(c.partition_id, p.head, v_now - make_interval(secs => q.ttl_seconds)));
+          if c.retried and v_committed > c.committed then
+            delete from regent.attempts t
+              where t.partition_id = c.partition_id and t.group_id = c.group_id and t.position <= v_committed;
+          end if;
         end if;
         if (q.delayed_processing_seconds > 0 or q.window_buffer_seconds > 0) and p.head > v_committed then
           select t.created_at into v_oldest from regent.segments t

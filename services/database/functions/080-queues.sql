@@ -44,9 +44,14 @@ begin
     update regent.partitions set push_version = v_before.push_version + 1 where queue_id = v_after.id;
   end if;
   -- What waits for a delay that may have been shortened is looked at again; pop puts it back if it still has to wait.
-  update regent.cursors set available_at = clock_timestamp()
-    where group_id in (select g.id from regent.groups g where g.queue_id = v_after.id)
-      and available_at > clock_timestamp() and available_at < 'infinity' and lease_id is null;
+  with waiting as (
+    select t.partition_id, t.group_id from regent.cursors t
+      where t.group_id in (select g.id from regent.groups g where g.queue_id = v_after.id)
+        and t.available_at > clock_timestamp() and t.available_at < 'infinity' and t.lease_id is null
+      order by t.partition_id, t.group_id for update
+  )
+  update regent.cursors t set available_at = clock_timestamp()
+    from waiting w where t.partition_id = w.partition_id and t.group_id = w.group_id and t.lease_id is null;
   return query
     select e.queue_id, e.partition_id, v_after.namespace, v_after.task, json_build_object(
         'priority', v_after.priority, 'leaseTime', v_after.lease_seconds, 'retryLimit', v_after.retry_limit,

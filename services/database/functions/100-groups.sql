@@ -165,6 +165,41 @@ language sql set enable_seqscan = off as $$
   update regent.groups set starts_at = null where id = p_group and (p_to = 'start' or (p_to = 'time' and p_time < starts_at))
 $$;
 
+-- A group that was to start later than it was made, and has: one bounded step of moving its cursors to that time, so that
+-- pops need not look for it any more; over the partitions after p_after. Returns where the next goes on, null after the last.
+create or replace function regent.settle_start_v1(p_group bigint, p_after bigint, p_limit int) returns bigint
+language plpgsql set enable_seqscan = off as $$
+declare
+  g regent.groups;
+  c record;
+  v_ids bigint[];
+  v_target bigint;
+begin
+  select * into g from regent.groups where id = p_group and starts_at <= clock_timestamp() and seeded_to is null;
+  if not found then
+    return null;
+  end if;
+  v_ids := array(select id from regent.partitions where queue_id = g.queue_id and id > p_after order by id limit p_limit);
+  for c in
+    select t.partition_id, t.committed, t.acked, p.head from regent.cursors t join regent.partitions p on p.id = t.partition_id
+      where t.partition_id = any(v_ids) and t.group_id = p_group order by t.partition_id for update of t
+  loop
+    v_target := regent.position_before(c.partition_id, c.head, g.starts_at);
+    if v_target > c.committed then
+      update regent.cursors t
+        set committed = v_target, acked = t.acked - int8multirange(int8range(null, v_target, '[]')),
+            available_at = case when v_target >= c.head then regent.settle_cursor(c.partition_id, v_target) else t.available_at end
+        where t.partition_id = c.partition_id and t.group_id = p_group;
+    end if;
+  end loop;
+  if cardinality(v_ids) = p_limit then
+    return v_ids[p_limit];
+  end if;
+  update regent.groups set starts_at = null where id = p_group and starts_at = g.starts_at;
+  return null;
+end
+$$;
+
 -- One bounded step of moving a group's cursors, over the partitions p_after < id <= p_upto of a queue.
 --   p_to: end, behind the last message; start, before the first one there still is; time, behind the last message at or
 --   before p_time
@@ -254,7 +289,7 @@ language plpgsql set enable_seqscan = off as $$
 declare
   n int;
 begin
-  update regent.groups set mode = 'timestamp', since = p_since, starts_at = case when starts_at is not null then p_since end
+  update regent.groups set mode = 'timestamp', since = p_since, starts_at = case when starts_at > clock_timestamp() then p_since end
     where name = p_group and p_group <> '__QUEUE_MODE__';
   get diagnostics n = row_count;
   return n;

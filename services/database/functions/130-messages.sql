@@ -355,7 +355,7 @@ begin
     -- No push is under way while the partition is locked: all of them may be called drained.
     perform from regent.cursors t where t.partition_id = p.id order by t.group_id for update;
     update regent.cursors t
-      set committed = p.head, lease_id = null, lease_to = p.head, acked = '{}', retried = false, available_at = 'infinity'
+      set committed = p.head, lease_id = null, lease_to = least(lease_to, p.head), acked = '{}', retried = false, available_at = 'infinity'
       where t.partition_id = p.id and (t.committed < p.head or t.available_at < 'infinity');
     delete from regent.attempts where partition_id = p.id;
   end loop;

@@ -1,14 +1,19 @@
 -- Eviction: what a group has left waiting for too long. Steps as in 150-retention.sql, bounded and never waiting for a lock.
 
+-- When the messages were created that have now waited for too long: waiting begins when they may be delivered.
+create or replace function regent.eviction_time(q regent.queues) returns timestamptz
+language sql volatile as $$
+  select clock_timestamp() - make_interval(secs => q.max_wait_seconds::float8 + q.delayed_processing_seconds)
+$$;
+
 -- What eviction has to look at: the groups of queues with a longest wait, and such queues themselves where they have no
 -- group (group_id null).
 create or replace function regent.eviction_due_v1() returns table (queue_id bigint, group_id bigint)
 language sql stable as $$
-  select q.id, g.id from regent.queues q left join regent.groups g on g.queue_id = q.id
+  select q.id, g.id from regent.queues q cross join lateral regent.eviction_time(q) as t(before) left join regent.groups g on g.queue_id = q.id
     where q.max_wait_seconds > 0
       and exists (select from regent.partitions p
-                    where p.queue_id = q.id and p.oldest_at < 'infinity'
-                      and p.oldest_at < clock_timestamp() - make_interval(secs => q.max_wait_seconds))
+                    where p.queue_id = q.id and p.oldest_at < 'infinity' and p.oldest_at < t.before)
     order by q.id, g.id
 $$;
 
@@ -60,7 +65,7 @@ begin
   if g.starts_at is not null then
     v_from := greatest(v_from, regent.position_before(p.id, p.head, g.starts_at));
   end if;
-  if q.ttl_seconds between 1 and q.max_wait_seconds - 1 then
+  if q.ttl_seconds between 1 and q.max_wait_seconds + q.delayed_processing_seconds - 1 then
     v_from := greatest(v_from, regent.position_before(p.id, p.head, clock_timestamp() - make_interval(secs => q.ttl_seconds)));
   end if;
   if c.acked @> v_from + 1 then
@@ -74,9 +79,9 @@ begin
                                    order by b.first desc limit 1), v_from + 1)
       order by t.first
   loop
+    exit when evicted >= p_limit;
     v_a := greatest(s.first, v_from + 1);
-    v_z := least(s.first + s.count - 1, v_upto, v_a + p_limit - evicted - 1);
-    exit when v_z < v_a;
+    v_z := least(s.first + s.count - 1, v_upto);
     if q.dead_letter_queue then
       perform regent.dead_letter_segment(q, p, s, g.name, g.id, v_a, v_z, c.acked);
     end if;
@@ -129,7 +134,7 @@ begin
     return next;
     return;
   end if;
-  v_before := clock_timestamp() - make_interval(secs => q.max_wait_seconds);
+  v_before := regent.eviction_time(q);
   for c in
     select t.partition_id, t.available_at from regent.cursors t
       where t.group_id = p_group and t.available_at < 'infinity'
@@ -196,7 +201,7 @@ begin
     return next;
     return;
   end if;
-  v_before := clock_timestamp() - make_interval(secs => q.max_wait_seconds);
+  v_before := regent.eviction_time(q);
 
   for c in
     select w.id, w.oldest_at from regent.partitions w

@@ -15,9 +15,14 @@ create index partitions_by_age on regent.partitions (queue_id, oldest_at) where 
 
 -- These were stored without effect before. Their defaults are now what leaves things as they were; the values of queues
 -- that were made under the old defaults cannot be told from chosen ones.
+-- backlog_bound: what a queue of limited size held when it was last counted, and what was pushed since: no less than it
+-- holds now. It is counted again when that is too much, at most for a fifth of the time.
 alter table regent.queues
   add column push_version int not null default 0,
   add column window_buffer_max_seconds int not null default 0,
+  add column backlog_bound bigint,
+  add column backlog_counted_at timestamptz not null default '-infinity',
+  add column backlog_counted_ms float8 not null default 0,
   alter column ttl_seconds set default 0,
   alter column dead_letter_queue set default true,
   alter column dlq_after_max_retries set default true;
