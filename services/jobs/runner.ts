@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Row } from 'postgres'
 import type { ConnectionOptions } from '../database/connection.ts'
 import type { Statement } from '../database/pool.ts'
+import { RegentError } from '../errors.ts'
 import type { Log } from '../queue/types.ts'
 import { JobConnection } from './connection.ts'
 
@@ -45,6 +46,8 @@ export class JobRunner {
   readonly #timers = new Map<string, NodeJS.Timeout>()
   readonly #running = new Map<string, Promise<void>>()
   #isAwaySaid = false
+  /** How often the lock has been lost: a run that began before ends with its next step, somebody else may be at it. */
+  #losses = 0
 
   constructor (options: JobRunnerOptions) {
     this.#options = options
@@ -105,6 +108,7 @@ export class JobRunner {
   }
 
   #stepDown (): void {
+    this.#losses++
     if (this.#ending.signal.aborted) return
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#timers.clear()
@@ -124,9 +128,11 @@ export class JobRunner {
 
   async #run (job: Job): Promise<void> {
     const { signal } = this.#ending
+    const losses = this.#losses
     let lastMs = 0
     const run = job.run({
       call: async statement => {
+        if (this.#losses !== losses) throw new RegentError('RGT_DATABASE_AWAY')
         const startedAt = performance.now()
         const rows = await this.#connection.call(statement)
         lastMs = performance.now() - startedAt

@@ -20,23 +20,29 @@ interface DeletedRow {
 
 /** Partitions cleared in one transaction, which pushes to them wait for. */
 const PARTITIONS_PER_STEP = 50
+/** Messages with one transaction id that one request deletes. */
+const MOST_COPIES = 1000
 /** Segments deleted in one transaction: about a tenth of a second. */
 const SEGMENTS_PER_STEP = 2000
 
 /**
- * Delete the newest message with a transaction id from a partition, with its dead letters and traces: no group is given it
- * any more, and the id is free. Who holds it leased may still acknowledge it.
+ * Delete what a partition holds under a transaction id, with its dead letters and traces: no group is given it any more,
+ * and the id is free. That may be several messages: one that was put back from the dead letters stands beside the original,
+ * and an id may be used again after its deduplication window. Who holds one leased may still acknowledge it.
  * @returns whether there was one, or a dead letter of one
  * @throws what Pool.call throws
  */
 export async function deleteMessage ({ pool, announce }: DeletionContext, partitionId: number, transactionId: string): Promise<boolean> {
-  const [row] = await pool.call<DeletedRow & Record<string, unknown>>((sql, schema) => sql`
-    select * from ${schema}.delete_message_v1(${partitionId}::bigint, ${hashId(transactionId)}::bigint, ${JSON.stringify(transactionId)})`)
-  if (row?.available === true) {
-    const { queue, namespace, task, partition } = row
-    announce([{ queue, namespace, task, partition, group: null }])
+  for (let copies = 0; ; copies++) {
+    const [row] = await pool.call<DeletedRow & Record<string, unknown>>((sql, schema) => sql`
+      select * from ${schema}.delete_message_v1(${partitionId}::bigint, ${hashId(transactionId)}::bigint, ${JSON.stringify(transactionId)})`)
+    if (row?.available === true) {
+      const { queue, namespace, task, partition } = row
+      announce([{ queue, namespace, task, partition, group: null }])
+    }
+    // Somebody may be pushing it again and again.
+    if (row?.deleted !== true || copies === MOST_COPIES) return copies > 0 || row?.deleted === true
   }
-  return row?.deleted === true
 }
 
 /**

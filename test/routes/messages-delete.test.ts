@@ -108,6 +108,20 @@ t.test('deleting a message', async t => {
     t.strictSame((await take(service, 'again?batch=9')).map(m => [m.transactionId, m.data]), [['b', 'b'], ['a', 'newer']])
   })
 
+  t.test('takes every copy of it: one that was put back stands beside the original', async t => {
+    await configure(service, 'copies', { retryLimit: 0 })
+    await pushIds(service, 'copies', ['a', 'b'])
+    await takeIds(service, 'copies?consumerGroup=slow&batch=1&autoAck=true')
+    const { partitionId } = await takeOne(service, 'copies?consumerGroup=g')
+    const [message] = await take(service, 'copies?consumerGroup=h')
+    if (message === undefined) throw new Error('a message was expected')
+    t.equal((await ackBatch(service, [{ message, status: 'failed' }], 'h'))[0].success, true)
+    t.equal((await service.call('POST', '/api/v1/dlq/redrive', { queue: 'copies' })).json.redriven, 1)
+    t.equal((await remove(partitionId, 'a')).json.success, true)
+    t.same(await takeIds(service, 'copies?consumerGroup=late&batch=9'), ['b'])
+    t.equal((await remove(partitionId, 'a')).json.success, false)
+  })
+
   t.test('takes its dead letters and its attempts along', async t => {
     await configure(service, 'dead', { retryLimit: 1, retryDelay: 0 })
     await pushIds(service, 'dead', ['a', 'b'])

@@ -177,9 +177,11 @@ t.test('waits for a database that is away and says so once', async t => {
 t.test('a service runs its jobs from the start and ends promptly with them', async t => {
   const service = await startService(t, { workerId: 'jobs-here' })
   const sql = connect(t, service.databaseUrl)
-  await until(async () => (await sessions(sql, 'regent jobs-here')).length === 1)
-  const [row] = await sql`select count(*)::int as locks from pg_locks where locktype = 'advisory' and pid = ${(await sessions(sql, 'regent jobs-here'))[0] ?? 0}`
-  t.equal(row?.locks, 1)
+  await until(async () => {
+    const [row] = await sql`select count(*)::int as locks from pg_locks
+      where locktype = 'advisory' and pid = any(${await sessions(sql, 'regent jobs-here')})`
+    return row?.locks === 1
+  })
   await service.close()
   await until(async () => (await sessions(sql, 'regent jobs-here')).length === 0)
 })

@@ -267,15 +267,25 @@ language plpgsql set enable_seqscan = off as $$
 declare
   p regent.partitions;
   c regent.cursors;
+  v_searched bigint;        -- up to where the first search went
   v_position bigint;
+  v_newer bigint;
   v_committed bigint;
   v_acked int8multirange;
   v_until timestamptz;
   v_released boolean;
 begin
   available := false;
-  select * into p from regent.lock_for_deletion(p_partition);
+  -- The search may take long: it is done before anything is locked, and afterwards for what has come since.
+  select head into v_searched from regent.partitions where id = p_partition;
   v_position := regent.find_message_v1(p_partition, p_hash, p_id);
+  select * into p from regent.lock_for_deletion(p_partition);
+  v_newer := regent.find_message_between(p_partition, greatest(v_searched, p.tail) + 1, p.head, p_hash, p_id);
+  if v_newer is not null then
+    v_position := v_newer;
+  elsif v_position <= p.tail or exists (select from regent.tombstones t where t.partition_id = p_partition and t.position = v_position) then
+    v_position := regent.find_message_v1(p_partition, p_hash, p_id);
+  end if;
   select q.name, p.name, q.namespace, q.task into queue, partition, namespace, task from regent.queues q where q.id = p.queue_id;
 
   if v_position is not null then
