@@ -28,6 +28,7 @@ async function errorsPlugin (app: FastifyInstance, { maxBodyBytes }: { maxBodyBy
 export function sendError (reply: FastifyReply, error: RegentError): FastifyReply {
   if (error.status === 503 || error.status === 429) reply.header('retry-after', RETRY_AFTER_SECONDS)
   return reply.code(error.status).send({
+    success: false,
     error: error.message,
     code: error.code,
     retryable: error.retryable,

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Metrics } from '../services/metrics/metrics.ts'
 import type { Identity } from '../services/metrics/packets.ts'
+import { workerNumber } from '../services/worker-number.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -37,12 +38,6 @@ async function metricsPlugin (app: FastifyInstance, { workerId, metricsSampleMs,
   })
   app.addHook('onReady', async () => { metrics.start() })
   app.addHook('onClose', async () => { await metrics.close() })
-}
-
-/** The number a worker's name ends with, for those who know workers by number; 0 without one. */
-function workerNumber (workerId: string): number {
-  const digits = /(\d{1,9})$/.exec(workerId)?.[1]
-  return digits === undefined ? 0 : Number(digits)
 }
 
 /** Where the application listens; 0: nowhere, or at a socket of the file system. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
 import { packageRoot } from '../services/package-root.ts'
+import { workerNumber } from '../services/worker-number.ts'
 
 // A probe must be answered quickly, also when the database is not.
 const CHECK_TIMEOUT_MS = 2000
@@ -23,8 +24,8 @@ export async function healthRoutes (app: FastifyInstance, { workerId }: { worker
       database: isConnected ? 'connected' : 'disconnected',
       server: 'Regent',
       version,
-      worker_id: workerId,
-      queen: { worker_id: workerId, status: 'active' },
+      worker_id: workerNumber(workerId),
+      queen: { worker_id: workerNumber(workerId), status: 'active' },
       load: app.queue.load,
       shared_state: {}
     })

@@ -64,11 +64,15 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
   try {
     text = deliveryText(app.queue.keys, wanted, delivery)
   } catch (error) {
-    // Not readable here: another process may have the key, so nothing of it is used up.
+    if (gone.signal.aborted) throw error
     const refused = delivery
     delivery = null
-    if (!gone.signal.aborted) await app.queue.giveBack(wanted.group, refused)
-    throw error
+    const rest: Delivery | null = await app.queue.giveBackUnreadable(wanted.group, refused)
+    if (rest === null) throw error
+    request.log.warn({ err: error }, 'messages that cannot be decrypted here are left out of a delivery')
+    if (gone.signal.aborted) void app.queue.giveBack(wanted.group, rest)
+    else delivery = rest
+    text = deliveryText(app.queue.keys, wanted, rest)
   }
   return await reply.type('application/json').send(text)
 }

@@ -40,8 +40,8 @@ export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }:
     return { trace_names: traceNames, total, pagination: page }
   })
 
-  app.get<{ Params: { traceName: string } }>('/api/v1/traces/by-name/:traceName', async (request, reply) => {
-    const { traceName } = request.params
+  app.get('/api/v1/traces/by-name/:traceName', async (request, reply) => {
+    const traceName = formDecoded(request.url.slice(request.url.lastIndexOf('/', endOfPath(request.url)) + 1, endOfPath(request.url)))
     checkName(traceName, 'traceName')
     const query = new Query(request)
     const page = query.page(DEFAULT_BY_NAME)
@@ -133,4 +133,14 @@ function traceText (trace: Trace, message: object, end: string): string {
 
 function listText (traces: readonly string[], total: number, page: { limit: number, offset: number }): string {
   return `{"traces":[${traces.join(',')}],"total":${total},"pagination":${JSON.stringify(page)}}`
+}
+
+function endOfPath (url: string): number {
+  const query = url.indexOf('?')
+  return query < 0 ? url.length : query
+}
+
+/** Trace names alone are form-encoded in paths: `+` is a space (http-api.md 1.2). The router has seen that it decodes. */
+function formDecoded (segment: string): string {
+  return decodeURIComponent(segment.replaceAll('+', ' '))
 }

@@ -118,7 +118,7 @@ export class EmbeddedQueue {
 
   /**
    * Take messages; an empty array when there are none in time. Throws FieldError for names and numbers that cannot be,
-   * RGT_MESSAGE_UNREADABLE when one of them cannot be decrypted (none is taken then), and RGT_SHUTTING_DOWN once the
+   * RGT_MESSAGE_UNREADABLE when there are only such as cannot be decrypted (none is taken then), and RGT_SHUTTING_DOWN once the
    * application closes: a consumer's loop is to end then.
    */
   async pop (input: PopInput): Promise<PoppedMessage[]> {
@@ -136,8 +136,9 @@ export class EmbeddedQueue {
     try {
       return poppedMessages(engine.keys, delivery, request.group)
     } catch (error) {
-      await engine.giveBack(request.group, delivery)
-      throw error
+      const rest = await engine.giveBackUnreadable(request.group, delivery)
+      if (rest === null) throw error
+      return poppedMessages(engine.keys, rest, request.group)
     }
   }
 

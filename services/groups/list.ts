@@ -33,7 +33,8 @@ export interface LaggingPartition {
   time_lag_seconds: number
   lag_hours: number
   oldest_unconsumed_at: string | null
-  last_consumed_at: null
+  /** When the group last acknowledged something here. */
+  last_consumed_at: string | null
 }
 
 /** Where a group stands in a partition (http-api.md 4.3). */
@@ -41,8 +42,8 @@ export interface GroupPartition {
   partition: string
   /** The last lease, which may have run out, until what it holds is acknowledged. */
   workerId: string | null
-  /** Not recorded: a cursor has no such time, and keeping one would make every acknowledgement dearer. */
-  lastConsumedAt: null
+  /** When the group last acknowledged something here. */
+  lastConsumedAt: string | null
   /**
    * Messages the group has behind it: acknowledged, or skipped by a seek, including those that were deleted since. What a
    * group skipped by starting late counts from its first delivery on.
@@ -117,6 +118,7 @@ interface LaggingRow {
   unread: string
   seconds: string
   oldest_at: string | null
+  consumed_at: string | null
 }
 
 /**
@@ -136,7 +138,7 @@ export async function listLagging (pool: Pool, minSeconds: number, { limit, offs
     time_lag_seconds: Number(row.seconds),
     lag_hours: Math.round(Number(row.seconds) / 36) / 100,
     oldest_unconsumed_at: row.oldest_at,
-    last_consumed_at: null
+    last_consumed_at: row.consumed_at
   }))
 }
 
@@ -148,6 +150,7 @@ interface PartitionRow {
   consumed: string
   unread: string
   seconds: string
+  consumed_at: string | null
 }
 
 /**
@@ -167,7 +170,7 @@ export async function describeGroup (pool: Pool, group: string, { limit, offset 
     queue.partitions.push({
       partition: row.partition,
       workerId: row.lease_id,
-      lastConsumedAt: null,
+      lastConsumedAt: row.consumed_at,
       totalConsumed: Number(row.consumed),
       offsetLag: Number(row.unread),
       timeLagSeconds: Number(row.seconds),

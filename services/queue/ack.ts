@@ -141,13 +141,31 @@ export class Ack {
     const placed = await this.place(acks, requests.map(request => request.length))
     const units = gatherUnits(placed.filter(word => word !== null && word.ack.status !== null) as Placed[], ack => ack.leaseId)
     const rows = units.length === 0 ? [] : await this.#call(units)
-    const results = settleAcks(acks, placed, units, rows)
+    const results = await this.#named(acks, settleAcks(acks, placed, units, rows))
     this.afterwards(units, rows)
     let taken = 0
     return requests.map(request => {
       taken += request.length
       return results.slice(taken - request.length, taken)
     })
+  }
+
+  /** Results of words that went no further, because of their message or themselves, with the names of their partitions. */
+  async #named (acks: readonly Acknowledgement[], results: AckResult[]): Promise<AckResult[]> {
+    const nameless = results.flatMap((result, i) => {
+      const partitionId = result.queue === null ? parseAddress(acks[i]?.partitionId ?? '')?.partition : undefined
+      return partitionId === undefined ? [] : [{ i, result, partitionId, group: acks[i]?.group ?? '' }]
+    })
+    if (nameless.length === 0) return results
+    const rows = await this.#pool.call<{ idx: number, queue: string, partition: string, has_cursor: boolean }>((sql, schema) => sql`
+      select * from ${schema}.name_partitions_v1(${plainArray(nameless.map(({ partitionId }) => partitionId))}::text::bigint[],
+        ${textArray(nameless.map(({ group }) => group))}::text::text[])`)
+    const named = [...results]
+    for (const { idx, queue, partition, has_cursor: hasCursor } of rows) {
+      const found = nameless[idx - 1]
+      if (found !== undefined) named[found.i] = { ...found.result, queue, partition, leaseReleased: hasCursor ? false : null }
+    }
+    return named
   }
 
   /** What follows from acknowledged units: leases to forget, and messages that can be had again. */

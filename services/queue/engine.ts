@@ -18,6 +18,7 @@ import type { ExtendedLease } from './lease.ts'
 import { PartitionDirectory } from './partition-directory.ts'
 import { lookForMessages, recoverClaims, releaseDelivery } from './pop.ts'
 import { Push } from './push.ts'
+import { separateUnreadable } from './readable.ts'
 import { Transaction } from './transaction.ts'
 import type { TransactionInput, TransactionResult } from './transaction.ts'
 import type { Acknowledgement, AckResult, Available, Log, NewMessage, PushResult } from './types.ts'
@@ -34,6 +35,9 @@ export interface EngineOptions {
   keys: KeyRing
   log: Log
 }
+
+// Long enough for the partitions behind it, short enough for a process that has the key.
+const UNREADABLE_HOLD_MS = 5000
 
 /**
  * The queue engine: push, pop, acknowledge, transact. Plain TypeScript over one pool; routes and embedding code call it.
@@ -124,12 +128,23 @@ export class Engine {
   }
 
   /** Give back a delivery that did not reach its consumer. Never rejects: at worst the lease runs out. */
-  async giveBack (group: string, delivery: Delivery): Promise<void> {
+  async giveBack (group: string, delivery: Delivery, holdMs = 0): Promise<void> {
     try {
-      await this.#release(group, delivery)
+      await this.#release(group, delivery, holdMs)
     } catch (error) {
       this.#log.warn({ err: error, queue: delivery.queue, leaseId: delivery.leaseId }, 'giving back messages failed; they come back when their lease ends')
     }
+  }
+
+  /**
+   * Give back the partitions of a delivery that hold messages which cannot be decrypted here, and leave them alone for a
+   * while: another process may have the key, and other partitions are to have their turn.
+   * @returns the rest of it; null when nothing is left. Never rejects.
+   */
+  async giveBackUnreadable (group: string, delivery: Delivery): Promise<Delivery | null> {
+    const { readable, unreadable } = separateUnreadable(this.keys, delivery)
+    if (unreadable !== null) await this.giveBack(group, unreadable, UNREADABLE_HOLD_MS)
+    return readable
   }
 
   /** Acknowledge messages; see Ack.ack. */
@@ -214,8 +229,8 @@ export class Engine {
     await Promise.all([this.#notifier.close(), this.#removals.close()])
   }
 
-  async #release (group: string, delivery: Delivery): Promise<void> {
-    await releaseDelivery(this.#pool, delivery)
+  async #release (group: string, delivery: Delivery, holdMs = 0): Promise<void> {
+    await releaseDelivery(this.#pool, delivery, holdMs)
     this.announce([...new Set(delivery.runs.map(run => run.partition))].map(partition =>
       ({ queue: delivery.queue, namespace: delivery.namespace, task: delivery.task, partition, group })))
   }

@@ -75,8 +75,8 @@ function looksOf (specs: LookSpec[], rows: PopRow[]): Look[] {
   return looks
 }
 
-/** Give back what was claimed for a client that has gone, without counting it as a delivery. */
-export async function releaseDelivery (pool: Pool, { leaseId, runs }: Delivery): Promise<void> {
+/** Give back what was claimed for a client that has gone, without counting it as a delivery; to be had again after `holdMs`. */
+export async function releaseDelivery (pool: Pool, { leaseId, runs }: Delivery, holdMs = 0): Promise<void> {
   // A partition's runs are neighbours; what is undone is the whole stretch.
   const stretches = new Map<number, { groupId: number, first: number, last: number }>()
   for (const run of runs) {
@@ -88,9 +88,9 @@ export async function releaseDelivery (pool: Pool, { leaseId, runs }: Delivery):
   }
   const claims = [...stretches.entries()].sort(([a], [b]) => a - b)
   await pool.call((sql, schema) => sql`
-    select ${schema}.release_v1(${plainArray(claims.map(([id]) => id))}::text::bigint[],
+    select ${schema}.release_v2(${plainArray(claims.map(([id]) => id))}::text::bigint[],
       ${plainArray(claims.map(([, claim]) => claim.groupId))}::text::bigint[], ${plainArray(claims.map(() => leaseId))}::text::uuid[],
-      ${plainArray(claims.map(([, claim]) => claim.first))}::text::bigint[], ${plainArray(claims.map(([, claim]) => claim.last))}::text::bigint[])`)
+      ${plainArray(claims.map(([, claim]) => claim.first))}::text::bigint[], ${plainArray(claims.map(([, claim]) => claim.last))}::text::bigint[], ${holdMs}::float8)`)
 }
 
 /** Give back whatever was claimed under these tokens by looks whose answer never arrived. */

@@ -48,17 +48,17 @@ export const QUEUE_OPTION_RULES: { readonly [K in keyof QueueOptions]: Rule & { 
   retryLimit: { default: 3, min: 0, max: MAX_INT },
   retryDelay: { default: 1000, min: 0, max: 86_400_000 },
   maxSize: { default: 0, min: 0, max: MAX_INT },
-  ttl: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
+  ttl: { default: 0, min: 0, max: MAX_INT },
   deadLetterQueue: { default: true },
   dlqAfterMaxRetries: { default: true },
   delayedProcessing: { default: 0, min: 0, max: YEAR_SECONDS },
   windowBuffer: { default: 0, min: 0, max: YEAR_SECONDS },
   windowBufferMax: { default: 0, min: 0, max: YEAR_SECONDS },
-  retentionSeconds: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
-  completedRetentionSeconds: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
+  retentionSeconds: { default: 0, min: 0, max: MAX_INT },
+  completedRetentionSeconds: { default: 0, min: 0, max: MAX_INT },
   retentionEnabled: { default: false },
   encryptionEnabled: { default: false },
-  maxWaitTimeSeconds: { default: 0, min: 0, max: 100 * YEAR_SECONDS },
+  maxWaitTimeSeconds: { default: 0, min: 0, max: MAX_INT },
   dedupWindowSeconds: { default: 3600, min: 0, max: 7 * 86_400 }
 }
 

@@ -175,7 +175,7 @@ t.test('a delivery that is taken back does not bring what was deleted meanwhile'
   t.equal(await remove(pair.first, partitionId, 'a'), true)
   // As for a client that has gone before its answer reached it.
   await pair.sql`
-    select regent.release_v1(array[c.partition_id], array[c.group_id], array[null::uuid], array[1::bigint], array[2::bigint])
+    select regent.release_v2(array[c.partition_id], array[c.group_id], array[null::uuid], array[1::bigint], array[2::bigint], 0)
       from regent.cursors c join regent.groups g on g.id = c.group_id where g.name = 'g'`
   t.strictSame((await pop(pair.second, `${QUEUE}?consumerGroup=g&batch=9`)).map(each => each.transactionId), ['b'])
 })

@@ -188,7 +188,7 @@ t.test('retention of a queue', async t => {
     t.same(await ends(sql, 'back'), { Default: [2, 4] })
     const [cursor] = await sql`select c.partition_id, c.group_id from regent.cursors c join regent.partitions p on p.id = c.partition_id
       where p.queue_id = (select id from regent.queues where name = 'back')`
-    await sql`select regent.release_v1(array[${cursor?.partition_id}::bigint], array[${cursor?.group_id}::bigint], array[null::uuid], array[1::bigint], array[4::bigint])`
+    await sql`select regent.release_v2(array[${cursor?.partition_id}::bigint], array[${cursor?.group_id}::bigint], array[null::uuid], array[1::bigint], array[4::bigint], 0)`
     t.same(await faults(sql), [])
     t.same(idsOf(await pop(second, 'back?batch=9')), range(3, 4))
   })

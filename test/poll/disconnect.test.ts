@@ -5,7 +5,7 @@ import { connect, createDatabase, startService, until } from '../support.ts'
 import type { Service } from '../support.ts'
 import { LOOK, ackAll, parked, payloads, poll, startWatched, untilParked } from './parked.ts'
 
-const RELEASE = /release_v1/
+const RELEASE = /release_v2/
 
 /** Leases that are held in a database. */
 async function leases (sql: ReturnType<typeof connect>): Promise<number> {

@@ -26,11 +26,12 @@ t.test('ack', async t => {
     })
     t.equal(batch.status, 200)
     t.same(batch.json.map((result: any) => [result.index, result.transactionId, result.success, result.error, result.leaseReleased]), [
-      [0, 'none', false, 'Message not found', null],
+      [0, 'none', false, 'Message not found', false],
       [1, 'b', true, null, true],
       [2, 'a', false, 'Message not found', null],
       [3, 'a', false, 'Message not found', null]
     ])
+    t.same(batch.json.map((result: any) => [result.queueName, result.partitionName]), [['shape', 'p'], ['shape', 'p'], [null, null], [null, null]])
     t.same((await service.call('POST', '/api/v1/ack/batch', { acknowledgments: [] })).json, [], 'an empty batch is answered too')
   })
 

@@ -74,7 +74,7 @@ t.test('bad input', async t => {
       t.match({ status, ...json }, { status: 400, code: 'RGT_FIELD_INVALID', field, retryable: false }, `${path} ${JSON.stringify(body).slice(0, 80)}`)
     }
     const exact = await service.call('POST', '/api/v1/push', { items: [{ queue: 5 }] })
-    t.same(exact.json, { error: 'items[0].queue: Queue must be a string', code: 'RGT_FIELD_INVALID', retryable: false, field: 'items[0].queue' })
+    t.same(exact.json, { success: false, error: 'items[0].queue: Queue must be a string', code: 'RGT_FIELD_INVALID', retryable: false, field: 'items[0].queue' })
     t.notOk(JSON.stringify((await service.push([{ queue: 'q', traceId: 'secret value' }])).json).includes('secret'), 'values are not repeated')
   })
 
@@ -125,7 +125,7 @@ t.test('bad input', async t => {
     t.equal((await service.call('POST', '/api/v1/push', fits)).status, 201, 'the default takes more than a framework\'s')
     t.equal((await small.call('POST', '/api/v1/push', fits)).status, 201, 'exactly the limit')
     const over = body(2_000_001)
-    const expected = { error: 'Request body is larger than 2000000 bytes', code: 'RGT_BODY_TOO_LARGE', retryable: false }
+    const expected = { success: false, error: 'Request body is larger than 2000000 bytes', code: 'RGT_BODY_TOO_LARGE', retryable: false }
     const answer = await small.call('POST', '/api/v1/push', over)
     t.equal(answer.status, 413)
     t.same(answer.json, expected)
@@ -143,7 +143,7 @@ t.test('bad input', async t => {
     await pushIds(broken, 'q', ['a'])
     const a = await takeOne(broken, 'q')
     await sql.unsafe('drop schema regent cascade')
-    const hidden = { error: 'Internal error', code: 'RGT_INTERNAL', retryable: false }
+    const hidden = { success: false, error: 'Internal error', code: 'RGT_INTERNAL', retryable: false }
     for (const [path, body] of [
       ['/api/v1/push', { items: [{ queue: 'q' }] }],
       ['/api/v1/ack', { transactionId: 'a', partitionId: a.partitionId, leaseId: a.leaseId }],

@@ -45,7 +45,7 @@ t.test('habits of the existing clients', async t => {
       for (const headers of [{}, JSON_TYPE, { 'content-length': '0' }, { ...JSON_TYPE, 'content-length': '0' }]) {
         const { status, text } = await rawRequest(service.url, 'POST', path, headers)
         t.equal(status, 400)
-        t.same(JSON.parse(text), { error: 'Empty request body', code: 'RGT_BODY_EMPTY', retryable: false })
+        t.same(JSON.parse(text), { success: false, error: 'Empty request body', code: 'RGT_BODY_EMPTY', retryable: false })
       }
     }
   })
@@ -114,7 +114,7 @@ t.test('habits of the existing clients', async t => {
       const answer = await service.call(method, path)
       t.equal(answer.status, 404, `${method} ${path}`)
       t.match(answer.headers.get('content-type'), /^application\/json/)
-      t.same(answer.json, { error: 'Route not found', code: 'RGT_ROUTE_NOT_FOUND', retryable: false })
+      t.same(answer.json, { success: false, error: 'Route not found', code: 'RGT_ROUTE_NOT_FOUND', retryable: false })
     }
   })
 

@@ -11,7 +11,7 @@ t.test('health', async t => {
     const { status, json } = await service.call('GET', '/health')
     t.equal(status, 200)
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-    t.match(json, { status: 'healthy', database: 'connected', version, worker_id: 'worker-7', queen: { worker_id: 'worker-7', status: 'active' } })
+    t.match(json, { status: 'healthy', database: 'connected', version, worker_id: 7, queen: { worker_id: 7, status: 'active' } })
     t.type(json.shared_state, 'object')
     t.same(json.load, { parkedPops: 0, pushesWaiting: 0, acksWaiting: 0, transactionsWaiting: 0, dedupBytes: json.load.dedupBytes })
   })

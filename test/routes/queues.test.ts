@@ -1,6 +1,7 @@
 import t from 'tap'
 import { connect, startService, until } from '../support.ts'
 import type { Answer } from '../support.ts'
+import { QUEUE_OPTION_RULES } from '../../services/queue/queue-options.ts'
 import { ackOne, configure, pushIds, take, takeIds, takeOne } from './consumer.ts'
 
 const DEFAULTS = {
@@ -99,6 +100,17 @@ t.test('queues', async t => {
   t.test('reads null as the default and text as a number', async t => {
     const { json } = await post({ queue: 'lenient', options: { leaseTime: '45', priority: '-3', retryLimit: null, retentionEnabled: null } })
     t.same(json.options, { ...DEFAULTS, leaseTime: 45, priority: -3 })
+  })
+
+  t.test('takes every option at both ends of its range', async t => {
+    for (const end of ['min', 'max'] as const) {
+      const options = Object.fromEntries(Object.entries(QUEUE_OPTION_RULES).flatMap(([name, rule]) => 'min' in rule ? [[name, rule[end]]] : []))
+      const { status, json } = await post({ queue: `at-${end}`, options })
+      t.equal(status, 200)
+      t.match(json.options, options)
+      await pushIds(service, `at-${end}`, ['a'])
+      t.equal((await service.pop(`at-${end}`)).status, 200)
+    }
   })
 
   t.test('refuses an option that is of the wrong type or out of bounds, names it and stores nothing', async t => {

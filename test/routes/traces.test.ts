@@ -25,6 +25,16 @@ t.test('traces', async t => {
     return await takeOne(service, queue)
   }
 
+  t.test('are found by names with spaces, pluses and slashes, a plus in the path being a space', async t => {
+    const message = await one('odd')
+    for (const name of ['flow/one two', 'one+two']) {
+      await add(message, { traceNames: [name] })
+      t.equal((await byName(name)).json.total, 1, name)
+    }
+    t.equal((await service.call('GET', '/api/v1/traces/by-name/flow%2Fone+two?limit=5')).json.total, 1)
+    t.equal((await service.call('GET', '/api/v1/traces/by-name/one+two')).json.total, 0)
+  })
+
   t.test('are recorded and read back as they were, oldest first', async t => {
     const message = await one('recorded', 'a/b "c"')
     const { partitionId, transactionId } = message

@@ -278,7 +278,7 @@ begin
         else
           if p_auto[v_open] then
             update regent.cursors t
-              set committed = v_a, lease_id = null, lease_to = v_a, retried = false,
+              set committed = v_a, lease_id = null, lease_to = v_a, retried = false, consumed_at = clock_timestamp(),
                   acked = t.acked - int8multirange(int8range(null, v_a, '[]')),
                   available_at = case when p.head > v_a then clock_timestamp() else regent.settle_cursor(c.partition_id, v_a) end
               where t.partition_id = c.partition_id and t.group_id = c.group_id;
@@ -340,20 +340,21 @@ language sql set enable_seqscan = off as $$
 $$;
 
 -- Give back what was claimed for a client that has gone, without counting it as a delivery. An automatic
--- acknowledgement is undone as long as nobody has read on from there.
-create or replace function regent.release_v1(p_partitions bigint[], p_groups bigint[], p_leases uuid[], p_first bigint[], p_last bigint[])
+-- acknowledgement is undone as long as nobody has read on from there. p_hold_ms: how long the partitions are to be left alone.
+drop function if exists regent.release_v1(bigint[], bigint[], uuid[], bigint[], bigint[]);
+create or replace function regent.release_v2(p_partitions bigint[], p_groups bigint[], p_leases uuid[], p_first bigint[], p_last bigint[], p_hold_ms float8)
 returns void language plpgsql set enable_seqscan = off as $$
 begin
   for i in 1 .. cardinality(p_partitions) loop
     if p_leases[i] is not null then
-      update regent.cursors set lease_id = null, available_at = clock_timestamp()
+      update regent.cursors set lease_id = null, available_at = clock_timestamp() + make_interval(secs => p_hold_ms / 1000)
         where partition_id = p_partitions[i] and group_id = p_groups[i] and lease_id = p_leases[i];
     else
       -- Messages may have been deleted meanwhile, one by one or up to the tail: it is looked for once the cursor is held.
       perform from regent.cursors where partition_id = p_partitions[i] and group_id = p_groups[i] for update;
       update regent.cursors c
         set committed = greatest(p_first[i] - 1, p.tail), acked = regent.deleted_after(p.id, greatest(p_first[i] - 1, p.tail)),
-            available_at = clock_timestamp()
+            available_at = clock_timestamp() + make_interval(secs => p_hold_ms / 1000)
         from regent.partitions p
         where p.id = p_partitions[i] and c.partition_id = p.id and c.group_id = p_groups[i] and c.lease_id is null
           and c.committed = p_last[i] and isempty(c.acked);

@@ -160,6 +160,7 @@ begin
     if v_committed > r.committed or v_acked <> r.acked or released or v_until <> r.available_at or v_retried <> r.retried then
       update regent.cursors t
         set committed = v_committed, acked = v_acked, retried = v_retried, available_at = v_until,
+            consumed_at = case when v_committed > r.committed or v_acked <> r.acked then clock_timestamp() else t.consumed_at end,
             lease_id = case when released or v_release then null else t.lease_id end
         where t.partition_id = p_partitions[i] and t.group_id = r.group_id;
     end if;
@@ -227,4 +228,15 @@ begin
     v_at := v_at + p_counts[i];
   end loop;
 end
+$$;
+
+-- Of which queue partitions are and what they are called, and whether a group has a cursor there; no row for what is gone.
+create or replace function regent.name_partitions_v1(p_partitions bigint[], p_groups text[])
+returns table (idx int, queue text, partition text, has_cursor boolean)
+language sql stable set enable_seqscan = off as $$
+  select n.ord::int, q.name, p.name, exists (
+           select from regent.groups g join regent.cursors c on c.group_id = g.id and c.partition_id = p.id where g.queue_id = q.id and g.name = n.name)
+    from unnest(p_partitions, p_groups) with ordinality as n(id, name, ord)
+    join regent.partitions p on p.id = n.id
+    join regent.queues q on q.id = p.queue_id
 $$;

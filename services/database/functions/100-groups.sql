@@ -35,17 +35,17 @@ $$;
 -- goes from each to its own partition: what is drained costs nothing, however much of it there is. Partitions that a new
 -- group has no cursor for yet count from where it will start.
 create or replace function regent.lagging_partitions(p_group bigint)
-returns table (partition_id bigint, partition text, lease_id uuid, unread bigint, oldest_at timestamptz)
+returns table (partition_id bigint, partition text, lease_id uuid, unread bigint, oldest_at timestamptz, consumed_at timestamptz)
 language sql stable
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
-  select p.id, p.name, case when c.available_at > clock_timestamp() then c.lease_id end, b.unread, b.oldest_at
+  select p.id, p.name, case when c.available_at > clock_timestamp() then c.lease_id end, b.unread, b.oldest_at, c.consumed_at
     from regent.cursors c
     cross join lateral (select * from regent.partitions t where t.id = c.partition_id limit 1) as p
     cross join lateral regent.backlog(p.id, p.head, p.tail, c.committed, c.acked,
                                       (select g.starts_at from regent.groups g where g.id = p_group)) as b
     where c.group_id = p_group and c.available_at < 'infinity' and b.unread > 0
   union all
-  select p.id, p.name, null, b.unread, b.oldest_at
+  select p.id, p.name, null, b.unread, b.oldest_at, null
     from regent.groups g
     join regent.partitions p on p.queue_id = g.queue_id and p.id > g.seeded_to
     cross join lateral regent.backlog(p.id, p.head, p.tail, 0, regent.deleted_after(p.id, 0), g.since) as b
@@ -114,9 +114,11 @@ $$;
 
 -- Partitions whose oldest unread message was written more than so many seconds ago, the oldest first.
 create or replace function regent.lagging_v1(p_seconds int, p_limit int, p_offset int)
-returns table (consumer_group text, queue text, partition text, partition_id bigint, lease_id uuid, unread bigint, seconds bigint, oldest_at text)
+returns table (consumer_group text, queue text, partition text, partition_id bigint, lease_id uuid, unread bigint, seconds bigint, oldest_at text,
+               consumed_at text)
 language sql volatile set enable_seqscan = off as $$
-  select g.name, q.name, l.partition, l.partition_id, l.lease_id, l.unread, regent.seconds_since(l.oldest_at), regent.wire_millis(l.oldest_at)
+  select g.name, q.name, l.partition, l.partition_id, l.lease_id, l.unread, regent.seconds_since(l.oldest_at), regent.wire_millis(l.oldest_at),
+         regent.wire_millis(l.consumed_at)
     from regent.groups g
     join regent.queues q on q.id = g.queue_id
     cross join lateral regent.lagging_partitions(g.id) as l
@@ -127,13 +129,13 @@ $$;
 -- All partitions of a group, by queue and name. consumed: the messages it has behind it, acknowledged or skipped by a
 -- seek, also those that were deleted since; what a group skipped by starting later counts once it was given any.
 create or replace function regent.consumer_group_v1(p_group text, p_limit int, p_offset int)
-returns table (queue text, partition text, lease_id uuid, lease_active boolean, consumed bigint, unread bigint, seconds bigint)
+returns table (queue text, partition text, lease_id uuid, lease_active boolean, consumed bigint, unread bigint, seconds bigint, consumed_at text)
 language sql volatile set enable_seqscan = off as $$
   select s.queue, s.partition, s.lease_id, s.lease_id is not null and s.available_at > clock_timestamp(),
          case when s.committed is null or (s.since is not null and s.lease_to = 0) then 0 else s.head - regent.unread(s.head, s.committed, s.acked) end,
-         b.unread, regent.seconds_since(b.oldest_at)
+         b.unread, regent.seconds_since(b.oldest_at), regent.wire_millis(s.consumed_at)
     from (
-      select q.name as queue, p.name as partition, p.id, p.head, p.tail, g.since, g.starts_at, c.committed, c.acked, c.lease_id, c.lease_to, c.available_at
+      select q.name as queue, p.name as partition, p.id, p.head, p.tail, g.since, g.starts_at, c.committed, c.acked, c.lease_id, c.lease_to, c.available_at, c.consumed_at
         from regent.groups g
         join regent.queues q on q.id = g.queue_id
         join regent.partitions p on p.queue_id = q.id

@@ -3,7 +3,7 @@
 -- locked by others it counts as missed and leaves to a later look: so it is in no deadlock.
 --
 -- The tail of a partition only moves while its row and all of its cursors are locked, and none can be made. Whoever moves a
--- cursor back (regent.release_v1, regent.seek_step_v1) locks it and reads the tail in a later statement. So no cursor ever
+-- cursor back (regent.release_v2, regent.seek_step_v1) locks it and reads the tail in a later statement. So no cursor ever
 -- stands before the tail.
 
 -- Keep the groups of a queue as they are until the transaction ends: none is made (that takes the queue row alone), and

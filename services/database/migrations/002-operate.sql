@@ -31,6 +31,9 @@ update regent.queues set ttl_seconds = 0, dead_letter_queue = true, dlq_after_ma
 -- A group that was made to start at a time still to come; what is pushed before is not for it.
 alter table regent.groups add column starts_at timestamptz;
 
+-- When a group last acknowledged something in a partition.
+alter table regent.cursors add column consumed_at timestamptz;
+
 -- Single messages that were deleted. Their lines are blanked in the segment, and their positions count as acknowledged
 -- in the cursors; this is where new groups and seeks learn of them.
 create table regent.tombstones (
