@@ -28,7 +28,10 @@ export async function queueRoutes (app: FastifyInstance): Promise<void> {
   app.delete<{ Params: { queue: string } }>('/api/v1/resources/queues/:queue', async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
-    return { deleted: true, queue, existed: await app.queue.deleteQueue(queue) }
+    if (await app.queue.deleteQueue(queue)) return { deleted: true, queue, existed: true }
+    // The PHP client writes a space as a plus here, and only here.
+    const spaced = queue.replaceAll('+', ' ')
+    return { deleted: true, queue, existed: spaced !== queue && await app.queue.deleteQueue(spaced) }
   })
 }
 

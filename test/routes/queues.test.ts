@@ -130,6 +130,14 @@ t.test('queues', async t => {
     t.equal(row?.lease_seconds, 7)
   })
 
+  t.test('deletes a queue whose spaces the path has as pluses, unless there is one with pluses', async t => {
+    for (const queue of ['a b', 'a+b']) await configure(service, queue, {})
+    t.match((await remove('a+b')).json, { deleted: true, existed: true })
+    t.same((await sql`select name from regent.queues where name in ('a b', 'a+b')`).map(row => row.name), ['a b'])
+    t.match((await remove('a+b')).json, { deleted: true, existed: true })
+    t.match((await remove('a+b')).json, { deleted: true, existed: false })
+  })
+
   t.test('refuses a queue without a name that can be one', async t => {
     for (const body of [{}, { queue: null }, { queue: 5 }, { queue: '' }, { queue: 'x'.repeat(256) }, { queue: 'a\0' }, [], 'x']) {
       t.match(await post(JSON.stringify(body)), { status: 400, json: { code: 'RGT_FIELD_INVALID', field: 'queue' } }, JSON.stringify(body))
