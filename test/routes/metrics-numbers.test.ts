@@ -73,7 +73,7 @@ t.test('numbers of a known run over two queues and two processes', async t => {
     const of = (queue: string): any => sums(series.filter((row: any) => row.queueName === queue), ['pushRequests', 'pushMessages', 'popMessages', 'popEmpty',
       'ackRequests', 'ackSuccess', 'ackFailed', 'transactions', 'partitionsCreated', 'partitionsDeleted'])
     t.same(of('one'), { pushRequests: 4, pushMessages: 13, popMessages: 11, popEmpty: 1, ackRequests: 1, ackSuccess: 11, ackFailed: 0, transactions: 1, partitionsCreated: 2, partitionsDeleted: 0 })
-    t.same(of('two'), { pushRequests: 3, pushMessages: 9, popMessages: 6, popEmpty: 0, ackRequests: 2, ackSuccess: 5, ackFailed: 1, transactions: 1, partitionsCreated: 2, partitionsDeleted: 0 })
+    t.same(of('two'), { pushRequests: 3, pushMessages: 9, popMessages: 6, popEmpty: 0, ackRequests: 3, ackSuccess: 5, ackFailed: 2, transactions: 1, partitionsCreated: 2, partitionsDeleted: 0 })
     t.same(of('nothing'), { pushRequests: 0, pushMessages: 0, popMessages: 0, popEmpty: 2, ackRequests: 0, ackSuccess: 0, ackFailed: 0, transactions: 0, partitionsCreated: 0, partitionsDeleted: 0 })
     t.equal(series.findLast((row: any) => row.queueName === 'one').partitionCount, 2)
     t.equal(series.findLast((row: any) => row.queueName === 'nothing').partitionCount, null)
