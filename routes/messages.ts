@@ -91,18 +91,25 @@ function readStatus (query: Query): MessageStatus | null {
   return status
 }
 
-function wireMessage (message: ListedMessage) {
-  const { queue, partition } = message
+/** What every form of a message begins with. */
+function wirePlace ({ partitionId, position, transactionId, queue, partition, namespace, task, status }:
+Pick<ListedMessage, 'partitionId' | 'position' | 'transactionId' | 'queue' | 'partition' | 'namespace' | 'task' | 'status'>) {
   return {
-    id: messageId(message.partitionId, message.position),
-    transactionId: message.transactionId,
-    partitionId: messageId(message.partitionId, 0),
+    id: messageId(partitionId, position),
+    transactionId,
+    partitionId: messageId(partitionId, 0),
     queuePath: `${queue}/${partition}`,
     queue,
     partition,
-    namespace: message.namespace,
-    task: message.task,
-    status: message.status,
+    namespace,
+    task,
+    status
+  }
+}
+
+function wireMessage (message: ListedMessage) {
+  return {
+    ...wirePlace(message),
     queueStatus: message.queueStatus,
     busStatus: { consumedBy: message.consumedBy, totalGroups: message.totalGroups },
     traceId: message.traceId,
@@ -120,18 +127,10 @@ function wireMode ({ hasQueueMode, groups }: ConsumptionMode) {
 
 /** The payload is the client's own JSON text: it is put in as it is. */
 function detailText (message: MessageDetail): string {
-  const { queue, partition, groups } = message
+  const { groups } = message
   const { type, ...mode } = wireMode({ hasQueueMode: message.hasQueueMode, groups: groups.length })
   const rest = JSON.stringify({
-    id: messageId(message.partitionId, message.position),
-    transactionId: message.transactionId,
-    partitionId: messageId(message.partitionId, 0),
-    queuePath: `${queue}/${partition}`,
-    queue,
-    partition,
-    namespace: message.namespace,
-    task: message.task,
-    status: message.status,
+    ...wirePlace(message),
     isEncrypted: message.isEncrypted,
     traceId: message.traceId,
     producerSub: message.producerSub,

@@ -16,6 +16,11 @@ export interface PoolOptions extends ConnectionOptions {
 /** Builds one statement. `sql` is the driver's tag; `schema` the quoted schema to qualify names with. */
 export type Statement<T extends Row> = (sql: Sql, schema: ReturnType<typeof identifier>) => PendingQuery<T[]>
 
+/** Runs one statement: the pool, or a connection of its own that a job has. */
+export interface Caller {
+  call: <T extends Row> (statement: Statement<T>) => Promise<T[]>
+}
+
 const CONFLICT_TRIES = 8
 // SQLSTATEs that our functions raise begin with this; codes of RegentError with RGT.
 const OWN_CODES = 'RG0'

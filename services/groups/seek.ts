@@ -56,7 +56,7 @@ Promise<{ updated: boolean, movedTo: string | null } | null> {
   if (place === undefined) return null
   if (place.group_id !== null) {
     await finishSeeding(pool, place.group_id)
-    await settleStart(async statement => await pool.call(statement), place.group_id)
+    await settleStart(pool, place.group_id)
   }
   const { moved, moved_to: movedTo } = await seekStep(pool, place, target, place.first)
   if (moved > 0) announce([{ queue, namespace: place.namespace, task: place.task, partition, group }])

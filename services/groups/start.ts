@@ -1,8 +1,4 @@
-import type { Row } from 'postgres'
-import type { Statement } from '../database/pool.ts'
-
-/** Runs one statement: the pool, or the jobs' own connection. */
-export type Call = <T extends Row> (statement: Statement<T>) => Promise<T[]>
+import type { Caller } from '../database/pool.ts'
 
 const PARTITIONS_PER_STEP = 1000
 
@@ -11,10 +7,10 @@ const PARTITIONS_PER_STEP = 1000
  * and would skip what a seek has gone back for. Does nothing for other groups. In bounded steps.
  * @throws what the call throws
  */
-export async function settleStart (call: Call, groupId: string, pause: () => Promise<void> = async () => {}): Promise<void> {
+export async function settleStart (caller: Caller, groupId: string, pause: () => Promise<void> = async () => {}): Promise<void> {
   for (let after: string | null = '0'; after !== null; await pause()) {
     const from: string = after
-    const [row]: { after: string | null }[] = await call<{ after: string | null }>((sql, schema) => sql`
+    const [row]: { after: string | null }[] = await caller.call<{ after: string | null }>((sql, schema) => sql`
       select ${schema}.settle_start_v1(${groupId}::bigint, ${from}::bigint, ${PARTITIONS_PER_STEP}::int) as after`)
     after = row?.after ?? null
   }

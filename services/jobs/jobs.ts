@@ -59,7 +59,7 @@ async function evict (context: JobContext, batchSize: number): Promise<void> {
 
 async function settleStarts (context: JobContext): Promise<void> {
   const groups = await context.call<{ id: string }>((sql, schema) => sql`select id from ${schema}.groups where starts_at <= clock_timestamp() order by id`)
-  for (const { id } of groups) await settleStart(context.call, id, context.pause)
+  for (const { id } of groups) await settleStart(context, id, context.pause)
 }
 
 async function dropIdlePartitions (context: JobContext, days: number): Promise<void> {

@@ -1,11 +1,5 @@
-import type { Row } from 'postgres'
-import type { Statement } from '../database/pool.ts'
+import type { Caller } from '../database/pool.ts'
 import type { Log } from '../queue/types.ts'
-
-/** Runs one statement: the pool, or the jobs' own connection. */
-export interface Caller {
-  call: <T extends Row> (statement: Statement<T>) => Promise<T[]>
-}
 
 /** Rows per step: a step takes some ten milliseconds. */
 export const REMOVAL_STEP_ROWS = 1000
