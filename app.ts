@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import cors from './plugins/cors.ts'
 import errors from './plugins/errors.ts'
+import fileBuffer from './plugins/file-buffer.ts'
 import maintenance from './plugins/maintenance.ts'
 import metrics from './plugins/metrics.ts'
 import jobs from './plugins/jobs.ts'
@@ -79,8 +80,9 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(rawJson)
   await app.register(pressure, { maxEventLoopDelayMs: options.maxEventLoopDelayMs })
   await app.register(cors)
-  await app.register(schema, { connection })
+  await app.register(fileBuffer, options)
   await app.register(postgres, { connection, poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
+  await app.register(schema, { connection })
   await app.register(queue, { connection, ...options })
   await app.register(metrics, options)
   await app.register(maintenance)
@@ -96,7 +98,7 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(transactionRoutes, limits)
   await app.register(leaseRoutes)
   await app.register(queueRoutes)
-  await app.register(statusRoutes)
+  await app.register(statusRoutes, limits)
   await app.register(analyticsRoutes)
   await app.register(metricsRoutes, limits)
   await app.register(systemRoutes)

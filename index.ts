@@ -2,7 +2,7 @@
 export { default } from './app.ts'
 export { default as regent } from './app.ts'
 export { EmbeddedQueue } from './services/embedded-queue.ts'
-export type { AckInput, MessageInput, PopInput, PoppedMessage, PushedMessage } from './services/embedded-queue.ts'
+export type { AckInput, MessageInput, PopInput, PoppedMessage, BufferedPush, PushedMessage } from './services/embedded-queue.ts'
 export type { DeadLetterSelection, EmbeddedDeadLetter } from './services/embedded-dead-letters.ts'
 export { ERRORS, RegentError } from './services/errors.ts'
 export type { ErrorCode } from './services/errors.ts'

@@ -29,7 +29,8 @@ async function jobsPlugin (app: FastifyInstance, options: JobsPluginOptions): Pr
     log: app.log
   })
   app.decorate('jobs', runner)
-  app.addHook('onReady', async () => { runner.start() })
+  // Rejected when the application closes before there is a schema: then there is nothing to start.
+  app.addHook('onReady', async () => { void app.schemaReady.then(() => { runner.start() }, () => {}) })
   app.addHook('onClose', async () => { await runner.close() })
 }
 

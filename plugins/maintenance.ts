@@ -4,7 +4,7 @@ import { Maintenance } from '../services/system/maintenance.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Pop maintenance, as all processes on the database have it. */
+    /** Pop and push maintenance, as all processes on the database have them. */
     maintenance: Maintenance
   }
 }
@@ -12,7 +12,7 @@ declare module 'fastify' {
 async function maintenancePlugin (app: FastifyInstance): Promise<void> {
   const maintenance = new Maintenance({ pool: app.postgres, engine: app.queue, log: app.log })
   app.decorate('maintenance', maintenance)
-  // Before the first request: pops that were held before a restart are held after it.
+  // Before the first request: pops and pushes that were held before a restart are held after it.
   app.addHook('onReady', async () => { await maintenance.start() })
   app.addHook('onClose', async () => { maintenance.close() })
 }

@@ -18,6 +18,8 @@ export interface QueuePluginOptions extends KeyOptions {
   safetyNetMs: number
   dedupMemoryMb: number
   deliveryMemoryMb: number
+  fileBufferMaxBatch: number
+  fileBufferFlushMs: number
 }
 
 const MB = 1024 * 1024
@@ -31,6 +33,7 @@ async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): 
     dedupBytes: options.dedupMemoryMb * MB,
     deliveryBytes: options.deliveryMemoryMb * MB,
     keys: new KeyRing(readKeys(options)),
+    buffer: app.fileBuffer === null ? null : { ...app.fileBuffer, drainBatch: options.fileBufferMaxBatch, drainPauseMs: options.fileBufferFlushMs },
     log: app.log
   })
   app.decorate('queue', engine)
@@ -40,4 +43,4 @@ async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): 
   app.addHook('onClose', async () => { await engine.close() })
 }
 
-export default fp(queuePlugin, { name: 'regent-queue', fastify: '5.x', dependencies: ['regent-postgres', 'regent-schema'] })
+export default fp(queuePlugin, { name: 'regent-queue', fastify: '5.x', dependencies: ['regent-postgres', 'regent-schema', 'regent-file-buffer'] })

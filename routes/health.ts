@@ -27,6 +27,8 @@ export async function healthRoutes (app: FastifyInstance, { workerId }: { worker
       worker_id: workerNumber(workerId),
       queen: { worker_id: workerNumber(workerId), status: 'active' },
       load: app.queue.load,
+      pushes: app.queue.failover.state,
+      file_buffer: app.queue.failover.buffer,
       shared_state: {}
     })
   })

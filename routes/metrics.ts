@@ -19,7 +19,7 @@ export async function metricsRoutes (app: FastifyInstance, { workerId }: { worke
   })
 
   app.get('/metrics/prometheus', route, async (_request, reply) => {
-    const text = await scrape(app.postgres, { figures: app.metrics.figures(), workerId })
+    const text = await scrape(app.postgres, { figures: app.metrics.figures(), workerId, failover: app.queue.failover })
     reply.removeHeader('access-control-allow-origin')
     return await reply.header('cache-control', 'no-cache').type('text/plain; version=0.0.4; charset=utf-8').send(text)
   })

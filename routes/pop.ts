@@ -50,13 +50,24 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
   // Close also follows a complete answer; what counts is whether the answer got out. `finish` and `writableFinished`
   // come as well when the connection went down under the last write: then the socket has been destroyed before.
   const { socket } = request.raw
-  let isSent = false
-  reply.raw.prependOnceListener('finish', () => { isSent = !socket.destroyed })
-  reply.raw.once('close', () => {
-    if (isSent) return
+  // The answer is out, or its client has gone.
+  let isOver = false
+  const onClose = (): void => {
+    if (isOver) return
+    isOver = true
     gone.abort()
     if (delivery !== null) void app.queue.giveBack(wanted.group, delivery)
+  }
+  reply.raw.prependOnceListener('finish', () => {
+    if (!socket.destroyed) isOver = true
+    socket.off('close', onClose)
   })
+  reply.raw.once('close', onClose)
+  // An answer that waits behind others on its connection has no socket yet, and does not hear when that closes.
+  if (reply.raw.socket === null) {
+    socket.setMaxListeners(0)
+    socket.once('close', onClose)
+  }
   delivery = await app.queue.pop(wanted, gone.signal)
   if (delivery !== null && gone.signal.aborted) void app.queue.giveBack(wanted.group, delivery)
   if (delivery === null) return await reply.type('application/json').send(nothingText(wanted, app.queue.arePopsHeld))

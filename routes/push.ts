@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { messageId, messageIdPrefix, positionSuffix } from '../services/log/ids.ts'
 import { readPushBody } from '../services/json/push-body.ts'
-import type { PushResult } from '../services/queue/types.ts'
+import type { BufferedMessage, PushResult, StoredMessage } from '../services/queue/types.ts'
 import { requiredText } from './body.ts'
 
 export interface PushRouteOptions { maxItems: number, maxDepth: number }
@@ -16,16 +16,20 @@ export async function pushRoutes (app: FastifyInstance, limits: PushRouteOptions
 }
 
 /**
- * The answer, an element per item. A duplicate carries the first message's id, and no partition or trace. What depends on
- * the partition alone is built once for neighbours in the same one.
+ * The answer, an element per item. A duplicate carries the first message's id, and no partition or trace; what went into the
+ * file buffer has no id yet. What depends on the partition alone is built once for neighbours in the same one.
  */
 function resultsText (results: PushResult[]): string {
   let out = '['
-  let last: PushResult | undefined
+  let last: StoredMessage | undefined
   let idPrefix = ''
   let partition = ''
   let queue = ''
   for (const [index, result] of results.entries()) {
+    if (result.status === 'buffered') {
+      out += (index === 0 ? '' : ',') + bufferedText(index, result)
+      continue
+    }
     if (last?.partitionId !== result.partitionId || last.queue !== result.queue) {
       idPrefix = messageIdPrefix(result.partitionId)
       partition = `,"partition_id":"${messageId(result.partitionId, 0)}","trace_id":`
@@ -38,4 +42,9 @@ function resultsText (results: PushResult[]): string {
     out += queue
   }
   return out + ']'
+}
+
+/** Both spellings of the transaction id: clients look for the one of stored messages, or for that of the original's buffer. */
+function bufferedText (index: number, { status, queue, partition, transactionId }: BufferedMessage): string {
+  return JSON.stringify({ index, status, queue, partition, transactionId, transaction_id: transactionId, queueName: queue })
 }

@@ -3,13 +3,14 @@ import { exemptFromPressure } from '../plugins/pressure.ts'
 import { timeRange } from '../services/analytics/range.ts'
 import { pushedPerUnit, status } from '../services/analytics/status.ts'
 import type { QueueFilter } from '../services/analytics/status.ts'
+import { workerNumber } from '../services/worker-number.ts'
 import { Query } from './query.ts'
 
 const DAY_MS = 86_400_000
 const CHECK_TIMEOUT_MS = 2000
 
 /** GET /api/v1/status, /api/v1/status/analytics and /api/v1/status/buffers */
-export async function statusRoutes (app: FastifyInstance): Promise<void> {
+export async function statusRoutes (app: FastifyInstance, { workerId }: { workerId: string }): Promise<void> {
   app.get('/api/v1/status', async request => {
     const query = new Query(request)
     return await status(app.postgres, timeRange(query.time('from'), query.time('to')), filterOf(query))
@@ -23,7 +24,11 @@ export async function statusRoutes (app: FastifyInstance): Promise<void> {
 
   app.get('/api/v1/status/buffers', { config: exemptFromPressure }, async () => {
     const dbHealthy = await app.postgres.call(sql => sql`select 1`, CHECK_TIMEOUT_MS).then(() => true, () => false)
-    return { pending: 0, failed: 0, dbHealthy, worker: 0, note: 'This process has no file buffer' }
+    const { buffer, state } = app.queue.failover
+    const worker = workerNumber(workerId)
+    if (buffer === null) return { pending: 0, failed: 0, dbHealthy, worker, state, buffer: null, note: 'This process has no file buffer' }
+    const { messages, quarantined, bytes, oldestAgeMs } = buffer
+    return { pending: messages, failed: quarantined, dbHealthy, worker, state, buffer: buffer.state, bytes, oldestAgeMs }
   })
 }
 

@@ -8,11 +8,6 @@ import { checkName } from '../services/json/names.ts'
 import { availableIn } from '../services/system/notify.ts'
 import { readObject, requiredText } from './body.ts'
 
-const NO_BUFFER = {
-  pendingCount: 0,
-  failedCount: 0,
-  failedFiles: { count: 0, totalBytes: 0, totalMB: 0, failoverCount: 0, qos0Count: 0 }
-}
 const MIGRATION = [['POST', 'test-connection'], ['POST', 'start'], ['GET', 'status'], ['POST', 'validate'], ['POST', 'reset']] as const
 
 /** /api/v1/system/*, POST /api/v1/stats/refresh, /internal/api/* and /api/v1/migration/* */
@@ -22,20 +17,26 @@ export async function systemRoutes (app: FastifyInstance): Promise<void> {
   app.get('/api/v1/system/maintenance', { config }, async request => {
     const dbHealthy = await isRead(app, request.log)
     return {
-      // Pushes are never set aside in this version.
-      maintenanceMode: false,
+      maintenanceMode: app.maintenance.arePushesHeld,
       popMaintenanceMode: app.maintenance.arePopsHeld,
-      bufferedMessages: 0,
-      bufferHealthy: true,
-      bufferStats: { ...NO_BUFFER, dbHealthy }
+      ...buffered(app),
+      bufferStats: bufferStats(app, dbHealthy)
     }
   })
 
   app.post('/api/v1/system/maintenance', { config }, async (request, reply) => {
-    if (isEnabled(requiredText(request))) {
-      return sendError(reply, new RegentError('RGT_NOT_AVAILABLE', { detail: 'Push maintenance is not available: it needs a file buffer, which this version does not have' }))
+    const enabled = isEnabled(requiredText(request))
+    if (enabled && app.fileBuffer === null) {
+      return sendError(reply, new RegentError('RGT_NOT_AVAILABLE', { detail: 'Push maintenance needs a file buffer, and this process has none (FILE_BUFFER_DIR)' }))
     }
-    return { maintenanceMode: false, bufferedMessages: 0, bufferHealthy: true, message: 'Push maintenance is off: messages are stored in the database' }
+    await app.maintenance.holdPushes(enabled)
+    return {
+      maintenanceMode: enabled,
+      ...buffered(app),
+      message: enabled
+        ? 'Push maintenance is on: messages are kept in the file buffers'
+        : 'Push maintenance is off: messages are stored in the database, those in the file buffers first'
+    }
   })
 
   app.get('/api/v1/system/maintenance/pop', { config }, async request => {
@@ -107,6 +108,28 @@ async function isRead (app: FastifyInstance, log: FastifyInstance['log']): Promi
   }
 }
 
+/** What the file buffer of this process holds, and whether it takes more. */
+function buffered (app: FastifyInstance): object {
+  const { buffer, messages } = app.queue.failover
+  return { bufferedMessages: messages, bufferHealthy: buffer === null || buffer.state === 'empty' || buffer.state === 'buffering' }
+}
+
+/** There are no files of failed messages to try again: what is refused for good is in the quarantine. */
+function bufferStats (app: FastifyInstance, dbHealthy: boolean): object {
+  const { buffer, messages, state } = app.queue.failover
+  const quarantined = buffer?.quarantined ?? 0
+  return {
+    pendingCount: messages,
+    failedCount: quarantined,
+    dbHealthy,
+    failedFiles: { count: quarantined, totalBytes: 0, totalMB: 0, failoverCount: quarantined, qos0Count: 0 },
+    state,
+    buffer: buffer?.state ?? null,
+    bytes: buffer?.bytes ?? 0,
+    oldestAgeMs: buffer?.oldestAgeMs ?? null
+  }
+}
+
 function popMaintenance (isHeld: boolean): object {
   return {
     popMaintenanceMode: isHeld,
@@ -123,7 +146,7 @@ function sharedState (app: FastifyInstance): object {
     server_id: `${hostname()}:${typeof address === 'object' && address !== null ? address.port : 0}`,
     queue_config_cache: { size: 0, hits: 0, misses: 0, hit_rate: 0 },
     server_health: { servers_tracked: 0, servers_alive: 0, servers_dead: 0, heartbeats_received: 0, restarts_detected: 0 },
-    maintenance_mode: false,
+    maintenance_mode: app.maintenance.arePushesHeld,
     pop_maintenance_mode: app.maintenance.arePopsHeld
   }
 }

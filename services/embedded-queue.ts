@@ -13,7 +13,7 @@ import { messagesIn } from './queue/messages-in.ts'
 import { readGivenOptions, readQueueOptions } from './queue/queue-options.ts'
 import type { QueueOptions } from './queue/queue-options.ts'
 import { QUEUE_MODE } from './queue/types.ts'
-import type { Acknowledgement, AckResult, AckStatus, NewMessage, PushResult } from './queue/types.ts'
+import type { Acknowledgement, AckResult, AckStatus, NewMessage, StoredMessage } from './queue/types.ts'
 
 /** A message to push from code. */
 export interface MessageInput {
@@ -33,6 +33,14 @@ export interface PushedMessage {
   status: 'queued' | 'duplicate'
   id: string
   partitionId: string
+  transactionId: string
+}
+
+/** A message that is durable in the file buffer while the database is away; it gets its id when it is stored. */
+export interface BufferedPush {
+  status: 'buffered'
+  id: null
+  partitionId: null
   transactionId: string
 }
 
@@ -110,10 +118,15 @@ export class EmbeddedQueue {
     this.deadLetters = new EmbeddedDeadLetters(() => this.#loaded())
   }
 
-  /** Store messages; resolves once they are committed, in order. Throws FieldError and RegentError. */
-  async push (messages: readonly MessageInput[]): Promise<PushedMessage[]> {
+  /**
+   * Store messages; resolves once they are committed, or durable in the file buffer, in order. Throws FieldError and
+   * RegentError.
+   */
+  async push (messages: readonly MessageInput[]): Promise<(PushedMessage | BufferedPush)[]> {
     const results = await this.#ready().push(messages.map(newMessage))
-    return results.map(pushedMessage)
+    return results.map(result => result.status === 'buffered'
+      ? { status: 'buffered', id: null, partitionId: null, transactionId: result.transactionId }
+      : pushedMessage(result))
   }
 
   /**
@@ -260,7 +273,7 @@ function acknowledgement ({ transactionId, partitionId, group, leaseId }: AckInp
   }
 }
 
-function pushedMessage ({ status, partitionId, position, transactionId }: PushResult): PushedMessage {
+function pushedMessage ({ status, partitionId, position, transactionId }: StoredMessage): PushedMessage {
   return { status, id: messageId(partitionId, position), partitionId: messageId(partitionId, 0), transactionId }
 }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { keyFault, pairFault, ringFault } from './encryption/keys.ts'
 import { RegentError } from './errors.ts'
 
@@ -56,6 +57,15 @@ export interface RegentOptions {
   metricsSampleMs: number
   /** Between two writes of counts and figures to the history. */
   metricsAggregateSeconds: number
+  /** Folder of the file buffer, for this process alone; undefined: there is none, and pushes are refused while the database is away. */
+  fileBufferDir: string | undefined
+  /** Disk space it may take. */
+  fileBufferMaxMb: number
+  /** Pushes per file of it. */
+  fileBufferEventsPerFile: number
+  /** Messages moved from it to the database by one call, and the time between two looks at a database that is away. */
+  fileBufferMaxBatch: number
+  fileBufferFlushMs: number
   workerId: string
   /** The key that payloads of encrypted queues are sealed with: 64 hex digits. */
   encryptionKey: string | undefined
@@ -79,6 +89,7 @@ type Rule =
   | { env: string, default: boolean, doc: string }
   | { env: string, default: string | undefined, pattern?: RegExp, oneOf?: readonly string[], hint?: string, check?: (text: string) => string | null, doc: string }
 
+const NO_BUFFER = 'off'
 const MAX_INT = 2_147_483_647
 
 /** The embeddable plugin's options: environment name, default, bounds. */
@@ -120,6 +131,11 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   traceRetentionDays: { env: 'TRACE_RETENTION_DAYS', default: 30, min: 0, max: 36_500, unit: 'days', doc: 'Traces are kept for so long; 0: for ever' },
   metricsSampleMs: { env: 'METRICS_SAMPLE_INTERVAL_MS', default: 1000, min: 10, max: 60_000, unit: 'ms', doc: 'How often the figures of this process are sampled' },
   metricsAggregateSeconds: { env: 'METRICS_AGGREGATE_INTERVAL_S', default: 60, min: 1, max: 3600, unit: 's', doc: 'How often counts and figures are written to the history; from 60 on, whole minutes' },
+  fileBufferDir: { env: 'FILE_BUFFER_DIR', default: undefined, doc: 'Folder of the file buffer, for this process alone; off: none. npm start: file-buffer in DATA_DIR' },
+  fileBufferMaxMb: { env: 'FILE_BUFFER_MAX_MB', default: 1024, min: 1, max: 1_048_576, unit: 'MB', doc: 'Most disk space of the file buffer; beyond it 503' },
+  fileBufferEventsPerFile: { env: 'FILE_BUFFER_EVENTS_PER_FILE', default: 10_000, min: 1, max: MAX_INT, doc: 'Pushes per file of the buffer; a file has at most 64 MB' },
+  fileBufferMaxBatch: { env: 'FILE_BUFFER_MAX_BATCH', default: 5000, min: 1, max: 50_000, doc: 'Messages moved from the file buffer to the database by one call' },
+  fileBufferFlushMs: { env: 'FILE_BUFFER_FLUSH_MS', default: 100, min: 10, max: 60_000, unit: 'ms', doc: 'Time between two looks whether the database is back' },
   workerId: { env: 'WORKER_ID', default: 'regent-1', doc: 'Name of this process in health and database sessions' },
   encryptionKey: { env: 'QUEEN_ENCRYPTION_KEY', default: undefined, check: keyFault, doc: 'Key for the payloads of encrypted queues: 64 hex digits' },
   encryptionKeys: { env: 'ENCRYPTION_KEYS', default: undefined, check: ringFault, doc: 'Keys for them as kid:hex,kid:hex: the first seals, all open; see docs/encryption.md' }
@@ -143,8 +159,7 @@ const REFUSED: Record<string, string> = {
 /** Its settings for things that are not there: set, they are pointed out at the start. */
 const WITHOUT_EFFECT = [
   'WEBAPP_ROOT', 'STATS_INTERVAL_MS',
-  'STATS_RECONCILE_INTERVAL_MS', 'STATS_HISTORY_RETENTION_DAYS', 'FILE_BUFFER_DIR', 'FILE_BUFFER_FLUSH_MS',
-  'FILE_BUFFER_MAX_BATCH', 'FILE_BUFFER_EVENTS_PER_FILE'
+  'STATS_RECONCILE_INTERVAL_MS', 'STATS_HISTORY_RETENTION_DAYS'
 ]
 
 /**
@@ -184,7 +199,13 @@ export function readEnvironment (env: Readonly<Record<string, string | undefined
     if (isSet(name) && env[name] !== 'false') faults.push(`${name}: ${why}`)
   }
   refuse(faults)
+  regent.fileBufferDir = bufferFolder(regent.fileBufferDir, String(server.dataDir))
   return { server: Object.freeze(server) as unknown as ServerOptions, regent: regent as Partial<RegentOptions>, withoutEffect: WITHOUT_EFFECT.filter(isSet) }
+}
+
+/** A server of its own keeps what its clients were promised unless it is told not to. */
+function bufferFolder (given: unknown, dataDir: string): unknown {
+  return given === undefined ? join(dataDir, 'file-buffer') : given === NO_BUFFER ? undefined : given
 }
 
 function readAll (table: Record<string, Rule>, valueOf: (name: string) => unknown, label: (name: string) => string, faults: string[]): Record<string, unknown> {

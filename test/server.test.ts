@@ -1,4 +1,4 @@
-import { chownSync, existsSync } from 'node:fs'
+import { chownSync, readdirSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -65,7 +65,7 @@ t.test('uses a configured database and starts none', async t => {
     t.equal(await push(url, 'q', 'here'), 201)
     const sql = connect(t, databaseUrl)
     t.same([...await sql`select queue, data from regent.messages`], [{ queue: 'q', data: '"here"' }])
-    t.notOk(existsSync(dataDir))
+    t.strictSame(readdirSync(dataDir), ['file-buffer'])
     server.process.kill('SIGTERM')
     t.equal(await server.ended, 0, server.output())
     return server.output()

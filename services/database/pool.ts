@@ -44,6 +44,7 @@ export class Pool {
   #running = 0
   #failures = 0
   #isClosed = false
+  #isHeld = false
   #onIdle: (() => void) | null = null
 
   constructor (options: PoolOptions) {
@@ -62,13 +63,24 @@ export class Pool {
     return this.#failures
   }
 
+  /** Refuse calls as if the database were away: its schema is not there yet. */
+  hold (): void {
+    this.#isHeld = true
+  }
+
+  /** Take calls from now on. */
+  letGo (): void {
+    this.#isHeld = false
+  }
+
   /**
    * Run one statement and return its rows.
    * @param timeoutMs deadline for this call, the pool's `callTimeoutMs` unless given
-   * @throws RegentError RGT_DATABASE_AWAY, RGT_DATABASE_SLOW (nothing was changed), RGT_OUTCOME_UNKNOWN,
+   * @throws RegentError RGT_DATABASE_AWAY, RGT_DATABASE_BUSY, RGT_DATABASE_SLOW (nothing was changed), RGT_OUTCOME_UNKNOWN,
    *   RGT_SHUTTING_DOWN; the driver's own error when the database refused the statement
    */
   async call<T extends Row> (statement: Statement<T>, timeoutMs = this.#options.callTimeoutMs): Promise<T[]> {
+    if (this.#isHeld) throw new RegentError('RGT_DATABASE_AWAY')
     try {
       return await this.#callRepeating(statement, timeoutMs)
     } catch (error) {
@@ -132,7 +144,7 @@ export class Pool {
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.splice(this.#waiting.indexOf(wake), 1)
-        reject(new RegentError('RGT_DATABASE_SLOW'))
+        reject(new RegentError('RGT_DATABASE_BUSY'))
       }, timeoutMs)
       const wake = (): void => {
         clearTimeout(timer)

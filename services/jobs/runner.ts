@@ -66,7 +66,7 @@ export class JobRunner {
 
   /** Try for the lock from now on; goes on in the background, also while the database is away. */
   start (): void {
-    void this.#seek()
+    if (!this.#ending.signal.aborted) void this.#seek()
   }
 
   /**

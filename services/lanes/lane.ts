@@ -13,8 +13,10 @@ export interface Job<T, R> {
 }
 
 export interface LaneOptions<T, R> {
-  /** Runs one call for all these inputs; returns a result for each, in order. */
-  run: (inputs: T[]) => Promise<R[]>
+  /** Runs one call for all these inputs, which are of one kind; returns a result for each, in order. */
+  run: (inputs: T[], kind: string) => Promise<R[]>
+  /** What kind a job is of, asked when its turn comes; null: not now, it stays until `kick`. */
+  kindOf?: (input: T) => string | null
   /** Calls in flight at the most. */
   maxCalls: number
   /** A call takes more jobs until one of these is reached. */
@@ -24,6 +26,8 @@ export interface LaneOptions<T, R> {
   maxWaiting: number
   maxWaitingBytes: number
 }
+
+const ONLY_KIND = ''
 
 /**
  * Natural batching: while calls are in flight, new jobs gather; when one returns, all that have gathered go out as the
@@ -63,6 +67,11 @@ export class Lane<T, R> {
     })
   }
 
+  /** Jobs that were not to be taken may be now. */
+  kick (): void {
+    this.#schedule()
+  }
+
   /** Refuse new jobs and wait until those taken have been answered. */
   async close (): Promise<void> {
     this.#isClosed = true
@@ -83,11 +92,11 @@ export class Lane<T, R> {
 
   #pump (): void {
     while (this.#calls < this.#options.maxCalls) {
-      const jobs = this.#take()
+      const { jobs, kind } = this.#take()
       if (jobs.length === 0) break
       this.#calls++
       for (const job of jobs) for (const key of job.keys) this.#busy.add(key)
-      void this.#runSplitting(jobs).then(() => {
+      void this.#runSplitting(jobs, kind).then(() => {
         for (const job of jobs) for (const key of job.keys) this.#busy.delete(key)
         this.#calls--
         this.#pump()
@@ -97,16 +106,17 @@ export class Lane<T, R> {
   }
 
   /** The next call's jobs, oldest first. A job whose keys are busy stays, and so do later ones that share a key with it. */
-  #take (): Job<T, R>[] {
-    const { maxItems, maxBytes } = this.#options
+  #take (): { jobs: Job<T, R>[], kind: string } {
+    const { maxItems, maxBytes, kindOf } = this.#options
     const taken: Job<T, R>[] = []
     const left: Job<T, R>[] = []
     const held = new Set<string>()
     let items = 0
     let bytes = 0
+    let kind: string | undefined
     for (const job of this.#queue) {
       const isFull = taken.length > 0 && (items + job.items > maxItems || bytes + job.bytes > maxBytes)
-      if (isFull || job.keys.some(key => this.#busy.has(key) || held.has(key))) {
+      if (isFull || job.keys.some(key => this.#busy.has(key) || held.has(key)) || !isOfKind(job.input)) {
         for (const key of job.keys) held.add(key)
         left.push(job)
       } else {
@@ -117,12 +127,20 @@ export class Lane<T, R> {
     }
     this.#queue = left
     this.#queuedBytes -= bytes
-    return taken
+    return { jobs: taken, kind: kind ?? ONLY_KIND }
+
+    // The first job that can be taken says which.
+    function isOfKind (input: T): boolean {
+      const own = kindOf === undefined ? ONLY_KIND : kindOf(input)
+      if (own === null) return false
+      kind ??= own
+      return own === kind
+    }
   }
 
-  async #runSplitting (jobs: Job<T, R>[]): Promise<void> {
+  async #runSplitting (jobs: Job<T, R>[], kind: string): Promise<void> {
     try {
-      const results = await this.#options.run(jobs.map(job => job.input))
+      const results = await this.#options.run(jobs.map(job => job.input), kind)
       for (const [i, job] of jobs.entries()) {
         const result = results[i]
         if (result === undefined) job.reject(new RegentError('RGT_INTERNAL'))
@@ -135,8 +153,8 @@ export class Lane<T, R> {
         return
       }
       const middle = jobs.length >> 1
-      await this.#runSplitting(jobs.slice(0, middle))
-      await this.#runSplitting(jobs.slice(middle))
+      await this.#runSplitting(jobs.slice(0, middle), kind)
+      await this.#runSplitting(jobs.slice(middle), kind)
     }
   }
 }

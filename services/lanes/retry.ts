@@ -5,13 +5,18 @@ import { hasCode } from '../errors.ts'
 const KEEP_TRYING_MS = 3000
 const PAUSE_MS = 100
 
+export interface RetryOptions {
+  /** False: not when the outcome is unknown; a function is asked each time. */
+  afterUnknown?: boolean | (() => boolean)
+  keepTryingMs?: number
+}
+
 /**
  * Run an operation that is safe to repeat, again while the database is away or the outcome unknown, for a few seconds.
- * @param afterUnknown false: not when the outcome is unknown; a function is asked each time
  * @throws the last error
  */
-export async function retryWhileAway<T> (operation: () => Promise<T>, { afterUnknown = true }: { afterUnknown?: boolean | (() => boolean) } = {}): Promise<T> {
-  const until = performance.now() + KEEP_TRYING_MS
+export async function retryWhileAway<T> (operation: () => Promise<T>, { afterUnknown = true, keepTryingMs = KEEP_TRYING_MS }: RetryOptions = {}): Promise<T> {
+  const until = performance.now() + keepTryingMs
   for (;;) {
     try {
       return await operation()

@@ -1,5 +1,6 @@
 import type { Delivery, PopRequest } from '../poll/types.ts'
 import { parseRanges } from '../queue/messages-in.ts'
+import type { Outgoing } from '../queue/outgoing.ts'
 import type { TransactionInput, TransactionResult } from '../queue/transaction.ts'
 import type { Acknowledgement, AckResult, PushResult } from '../queue/types.ts'
 import { Tally } from './tally.ts'
@@ -69,6 +70,11 @@ export class Counters {
     const tallies = this.#countStored(results)
     for (const tally of tallies) tally.pushRequests++
     this.process.pushRequests++
+  }
+
+  /** Messages of the file buffer were stored; their requests were counted when they were answered. */
+  drained (messages: readonly Outgoing[]): void {
+    this.#countStored(messages.flatMap(({ result, writtenTo }) => result === null || writtenTo === null ? [] : [result]))
   }
 
   /** A pop was answered; null: with nothing. Pops for a label rather than a queue count for the process alone. */

@@ -1,4 +1,6 @@
+import type { BufferState } from '../buffer/file-buffer.ts'
 import type { Pool } from '../database/pool.ts'
+import type { BufferFigures, FailoverState } from '../failover/failover.ts'
 import { Exposition } from './exposition.ts'
 import type { Labels, Samples } from './exposition.ts'
 import type { ProcessFigures } from './metrics.ts'
@@ -6,6 +8,7 @@ import type { ProcessFigures } from './metrics.ts'
 export interface Scraped {
   figures: ProcessFigures
   workerId: string
+  failover: { buffer: BufferFigures | null, state: FailoverState, isMaintenance: boolean }
 }
 
 type Row = Readonly<Record<string, number>>
@@ -19,6 +22,8 @@ interface ScrapeRow {
 
 // A scraper waits ten seconds by default and takes no answer for an outage of the process.
 const QUERY_TIMEOUT_MS = 2000
+const BUFFER_STATES: readonly BufferState[] = ['empty', 'buffering', 'full', 'unavailable']
+const PUSH_STATES: readonly FailoverState[] = ['direct', 'away', 'maintenance', 'draining']
 const OPERATIONS = ['push', 'pop', 'ack'] as const
 const TOTALS: Readonly<Record<string, readonly [column: string, help: string]>> = {
   push_requests: ['push_requests', 'Push requests'],
@@ -41,7 +46,7 @@ export async function scrape (pool: Pool, scraped: Scraped): Promise<string> {
   return exposition.toString()
 }
 
-function addProcess (exposition: Exposition, { figures, workerId }: Scraped, isDatabaseHealthy: boolean): void {
+function addProcess (exposition: Exposition, { figures, workerId, failover }: Scraped, isDatabaseHealthy: boolean): void {
   const gauge = (name: string, help: string, value: number): void => { exposition.add(name, 'gauge', help, [[{}, value]]) }
   const counter = (name: string, help: string, value: number): void => { exposition.add(name, 'counter', help, [[{}, value]]) }
   const cpu = process.cpuUsage()
@@ -57,10 +62,17 @@ function addProcess (exposition: Exposition, { figures, workerId }: Scraped, isD
   exposition.add('queen_threadpool_size', 'gauge', 'Connections (db); there are no threads', [[{ pool: 'db' }, pool.size], [{ pool: 'system' }, 0]])
   exposition.add('queen_threadpool_queue_size', 'gauge', 'Calls that wait for a connection (db)', [[{ pool: 'db' }, pool.waiting], [{ pool: 'system' }, 0]])
   exposition.add('queen_response_registry_size', 'gauge', 'Requests in flight', [[{ worker_id: workerId }, figures.requests.inFlight]])
-  gauge('queen_file_buffer_pending', 'Messages in the file buffer', 0)
-  gauge('queen_file_buffer_failed', 'Messages that the file buffer could not hand over', 0)
+  const { buffer } = failover
+  gauge('queen_file_buffer_pending', 'Messages in the file buffer', buffer?.messages ?? 0)
+  gauge('queen_file_buffer_failed', 'Records of the file buffer that were set aside as damaged or refused', buffer?.quarantined ?? 0)
   gauge('queen_file_buffer_db_healthy', 'Whether the database answers', isDatabaseHealthy ? 1 : 0)
-  gauge('queen_maintenance_mode_enabled', 'Whether pushes are set aside', 0)
+  gauge('queen_file_buffer_bytes', 'Disk space of the messages in the file buffer', buffer?.bytes ?? 0)
+  gauge('queen_file_buffer_oldest_age_seconds', 'Age of the oldest message in the file buffer', (buffer?.oldestAgeMs ?? 0) / 1000)
+  exposition.add('queen_file_buffer_state', 'gauge', 'Whether the file buffer is empty, buffering, full or unavailable',
+    BUFFER_STATES.map(state => [{ state }, buffer?.state === state ? 1 : 0]))
+  exposition.add('queen_push_state', 'gauge', 'Where pushes go: direct into the database, or into the file buffer',
+    PUSH_STATES.map(state => [{ state }, failover.state === state ? 1 : 0]))
+  gauge('queen_maintenance_mode_enabled', 'Whether pushes are kept in the file buffers', failover.isMaintenance ? 1 : 0)
   const perOperation = (value: (name: typeof OPERATIONS[number]) => number): Samples => OPERATIONS.map(name => [{ op: name }, value(name)])
   exposition.add('queen_sidecar_op_count', 'gauge', 'Operations since the process started; of pops, looks for messages', perOperation(name => operations[name].calls))
   exposition.add('queen_sidecar_op_latency_microseconds', 'gauge', 'Mean time of the latest operations', perOperation(name => operations[name].latencyMicros))

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { poolSettings } from '../database/connection.ts'
 import type { ConnectionOptions } from '../database/connection.ts'
@@ -34,7 +35,7 @@ export class Notifier {
   readonly #channel: string
   #sql: postgres.Sql
   #pending = new Set<string>()
-  #timer: NodeJS.Timeout | null = null
+  readonly #closing = new AbortController()
   #sending: Promise<void> | null = null
   #isClosed = false
   #listening: Promise<void> = Promise.resolve()
@@ -65,7 +66,7 @@ export class Notifier {
     // The last of it goes out within the second that ending allows.
     const last = this.#pending.size > 0 ? this.#sendPending() : null
     this.#isClosed = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#closing.abort()
     if (this.#check !== null) clearInterval(this.#check)
     await this.#sql.end({ timeout: 1 })
     await Promise.all([last, this.#listening])
@@ -94,7 +95,7 @@ export class Notifier {
       } catch (error) {
         if (this.#isClosed || this.#sql !== sql) return
         this.#options.log.debug({ err: error }, 'listening for notifications failed and is tried again')
-        await new Promise<void>(resolve => { this.#timer = setTimeout(resolve, RETRY_MS) })
+        await delay(RETRY_MS, undefined, { signal: this.#closing.signal }).catch(() => {})
       }
     }
   }

@@ -90,6 +90,7 @@ export class Appender {
         for (const { entry, messages } of parts) {
           for (const outgoing of messages) {
             outgoing.isOurs = true
+            outgoing.mayBeStored = true
             outgoing.isRecognisable = entry.windowSeconds > 0
           }
         }

@@ -11,7 +11,7 @@ export interface Target { entry: PartitionEntry, messages: Outgoing[] }
 
 /**
  * Settle every message that has been stored before. Equal hashes only raise a suspicion: whether the message at that
- * position really has this id, and is still inside the window, is asked of the database, in one call for all.
+ * position really has this id, and was inside the window when the new one was accepted, is asked of the database, in one call for all.
  * @param found positions the database itself reported for hashes of a partition it checks (no window in memory)
  */
 export async function settleDuplicates (pool: Pool, targets: Iterable<Target>, found: ReadonlyMap<string, Map<number, number[]>>): Promise<void> {
@@ -36,7 +36,7 @@ export async function settleDuplicates (pool: Pool, targets: Iterable<Target>, f
   if (suspects.length === 0) return
   const rows = await pool.call<{ idx: number, same: boolean }>((sql, schema) => sql`
     select * from ${schema}.confirm_duplicates_v1(${plainArray(suspects.map(s => s.entry.id))}::text::bigint[],
-      ${plainArray(suspects.map(s => s.position))}::text::bigint[], ${plainArray(suspects.map(s => s.entry.windowSeconds))}::text::int[],
+      ${plainArray(suspects.map(s => s.position))}::text::bigint[], ${plainArray(suspects.map(s => s.entry.windowSeconds + s.outgoing.ageSeconds))}::text::int[],
       ${suspects.map(s => s.outgoing.idText).join(SEPARATOR)})`)
   for (const { idx, same } of rows) {
     const suspect = suspects[idx - 1]

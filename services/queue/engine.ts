@@ -1,7 +1,12 @@
+import type { FileBuffer } from '../buffer/file-buffer.ts'
 import { Pool } from '../database/pool.ts'
 import type { ConnectionOptions } from '../database/connection.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import { FieldError } from '../json/field-error.ts'
+import { RegentError } from '../errors.ts'
+import { Backlog } from '../failover/backlog.ts'
+import { Drain } from '../failover/drain.ts'
+import { Failover } from '../failover/failover.ts'
 import { Removals } from '../jobs/removals.ts'
 import { Counters } from '../metrics/counters.ts'
 import { Notifier } from '../notify/notifier.ts'
@@ -17,11 +22,21 @@ import { extendLease } from './lease.ts'
 import type { ExtendedLease } from './lease.ts'
 import { PartitionDirectory } from './partition-directory.ts'
 import { lookForMessages, recoverClaims, releaseDelivery } from './pop.ts'
-import { Push } from './push.ts'
+import { Push, availableAfter } from './push.ts'
 import { separateUnreadable } from './readable.ts'
 import { Transaction } from './transaction.ts'
 import type { TransactionInput, TransactionResult } from './transaction.ts'
 import type { Acknowledgement, AckResult, Available, Log, NewMessage, PushResult } from './types.ts'
+
+export interface BufferOptions {
+  files: FileBuffer
+  /** What opening it has found in it. */
+  backlog: Backlog
+  /** Messages moved to the database by one call. */
+  drainBatch: number
+  /** Between two looks at a database that is away. */
+  drainPauseMs: number
+}
 
 export interface EngineOptions {
   pool: Pool
@@ -33,9 +48,15 @@ export interface EngineOptions {
   deliveryBytes: number
   /** Keys of encrypted queues. */
   keys: KeyRing
+  /** Takes pushes while the database is away; null: they are refused then. */
+  buffer: BufferOptions | null
   log: Log
 }
 
+// A backend that was terminated is replaced within this; what takes longer is for the file buffer.
+const KEEP_TRYING_MS = 500
+// A restarting PostgreSQL is usually back within this; a client's own retry takes over afterwards.
+const KEEP_TRYING_WITHOUT_BUFFER_MS = 3000
 // Long enough for the partitions behind it, short enough for a process that has the key.
 const UNREADABLE_HOLD_MS = 5000
 
@@ -55,9 +76,11 @@ export class Engine {
   readonly #push: Push
   readonly #ack: Ack
   readonly #transaction: Transaction
+  readonly #failover: Failover
+  readonly #drain: Drain | null
   readonly #removals: Removals
   readonly #log: Log
-  #onSettings: () => void = () => {}
+  #readSettings: () => Promise<void> = async () => {}
 
   constructor (options: EngineOptions) {
     const { pool, keys, log } = options
@@ -65,7 +88,7 @@ export class Engine {
     this.#pool = pool
     this.#log = log
     this.#removals = new Removals(pool, log)
-    this.#directory = new PartitionDirectory(pool, options.dedupBytes, (queue, count) => { this.counters.partitionsCreated(queue, count) })
+    this.#directory = new PartitionDirectory(pool, options.dedupBytes, { onCreated: (queue, count) => { this.counters.partitionsCreated(queue, count) } })
     this.#deliveries = new Deliveries(options.deliveryBytes)
     this.#registry = new PollRegistry({
       look: async specs => {
@@ -85,18 +108,54 @@ export class Engine {
       onResync: () => {
         this.#directory.clear()
         this.#registry.wakeAll()
-        this.#onSettings()
+        this.#settingsChanged()
       },
       log
     })
     const onAvailable = (events: Available[]): void => { this.announce(events) }
-    this.#push = new Push({ pool, directory: this.#directory, keys, onAvailable })
+    const { buffer } = options
+    this.#failover = new Failover({
+      buffer: buffer?.files ?? null,
+      backlog: buffer?.backlog ?? new Backlog(),
+      directory: this.#directory,
+      keys,
+      onWork: () => { this.#drain?.kick() },
+      onPassable: () => { this.#push.lane.kick() },
+      log
+    })
+    this.#drain = buffer === null
+      ? null
+      : new Drain({
+        buffer: buffer.files,
+        failover: this.#failover,
+        pool,
+        keys,
+        dedupBytes: options.dedupBytes,
+        batch: buffer.drainBatch,
+        pauseMs: buffer.drainPauseMs,
+        readSettings: async () => { await this.#readSettings() },
+        onStored: messages => {
+          this.counters.drained(messages)
+          this.announce(availableAfter(messages))
+        },
+        onCreated: (queue, count) => { this.counters.partitionsCreated(queue, count) },
+        log
+      })
+    this.#push = new Push({
+      pool,
+      directory: this.#directory,
+      keys,
+      failover: this.#failover,
+      keepTryingMs: buffer === null ? KEEP_TRYING_WITHOUT_BUFFER_MS : KEEP_TRYING_MS,
+      onAvailable
+    })
     this.#ack = new Ack({ pool, deliveries: this.#deliveries, onAvailable })
     this.#transaction = new Transaction({ pool, directory: this.#directory, keys, ack: this.#ack, onAvailable })
   }
 
   start (): void {
     this.#notifier.start()
+    this.#drain?.kick()
   }
 
   /** Numbers of what waits here, for health and metrics. */
@@ -157,6 +216,9 @@ export class Engine {
 
   /** Acknowledge and push as one database transaction; see Transaction.commit. */
   async transact (input: TransactionInput): Promise<TransactionResult> {
+    // In maintenance transactions go on, as consumers do: what is buffered may stay so for hours.
+    const behind = this.#failover.isMaintenance ? undefined : input.pushes.find(push => this.#failover.holdsAny([push]))
+    if (behind !== undefined) throw new RegentError('RGT_QUEUE_DRAINING', { detail: behind.queue })
     const result = await this.#transaction.commit(input)
     this.counters.transacted(input, result)
     return result
@@ -202,9 +264,24 @@ export class Engine {
     this.#registry.pause(isHeld)
   }
 
-  /** Call this when settings may have been changed by another process. */
-  onSettings (listener: () => void): void {
-    this.#onSettings = listener
+  /** Whether pushes are to stay in the file buffer. */
+  get arePushesHeld (): boolean {
+    return this.#failover.isMaintenance
+  }
+
+  /** Keep pushes in the file buffer, or let them go: then it is drained. */
+  holdPushes (isHeld: boolean): void {
+    this.#failover.maintain(isHeld)
+  }
+
+  /** Where pushes go, and what of them has not reached the database yet. */
+  get failover (): Pick<Failover, 'state' | 'messages' | 'buffer' | 'isMaintenance'> {
+    return this.#failover
+  }
+
+  /** How settings are read that another process may have changed; it rejects when that cannot be done now. */
+  onSettings (read: () => Promise<void>): void {
+    this.#readSettings = read
   }
 
   /** Tell the other processes that settings were changed. */
@@ -225,7 +302,10 @@ export class Engine {
   /** Finish what was taken and let go of everything but the pool. */
   async close (): Promise<void> {
     await this.#registry.close()
+    const drained = this.#drain?.close()
+    this.#failover.close()
     await Promise.all([this.#push.lane.close(), this.#ack.lane.close(), this.#transaction.lane.close()])
+    await drained
     await Promise.all([this.#notifier.close(), this.#removals.close()])
   }
 
@@ -246,6 +326,12 @@ export class Engine {
     this.#tell([{ kind: 'changed', queue: shortName(queue) }])
   }
 
+  #settingsChanged (): void {
+    this.#readSettings().catch((error: unknown) => {
+      this.#log.warn({ err: error }, 'reading the maintenance settings failed and is tried again')
+    })
+  }
+
   #tell (hints: Hint[]): void {
     this.#registry.wake(hints)
     this.#notifier.send(hints)
@@ -256,7 +342,7 @@ export class Engine {
     if (changed.has('*')) this.#directory.clear()
     else if (changed.size > 0) this.#directory.forgetWhere(queue => changed.has(shortName(queue)))
     // What is too much for one notification says no more than that everything may have changed.
-    if (changed.has('*') || hints.some(hint => hint.kind === 'settings')) this.#onSettings()
+    if (changed.has('*') || hints.some(hint => hint.kind === 'settings')) this.#settingsChanged()
     this.#registry.wake(hints)
   }
 }

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { hashId } from '../log/hash.ts'
-import { messageLine } from '../log/line.ts'
+import { messageLine, transactionIdOf } from '../log/line.ts'
 import { partitionKey } from './partition-directory.ts'
 import type { PartitionEntry } from './partition-directory.ts'
-import type { NewMessage, PushResult } from './types.ts'
+import type { NewMessage, StoredMessage } from './types.ts'
 
 /** A message on its way into the log. */
 export interface Outgoing {
-  readonly message: NewMessage
+  readonly queue: string
+  readonly partition: string
+  readonly traceId: string | null
   readonly transactionId: string
   /** The transaction id as JSON text. */
   readonly idText: string
@@ -15,8 +17,12 @@ export interface Outgoing {
   readonly line: string
   /** The line in sealed form, made when it first goes to a queue that encrypts. */
   sealed: string | null
+  /** How long ago it was accepted: duplicates are judged as of then. */
+  readonly ageSeconds: number
   /** Ours: either we made the transaction id, or an earlier attempt may have stored the message. */
   isOurs: boolean
+  /** An earlier attempt ended without an answer. */
+  mayBeStored: boolean
   /** False after an unknown outcome without a deduplication window: a second attempt might store it twice. */
   isRecognisable: boolean
   /** Positions already confirmed to hold another message in spite of the equal hash. */
@@ -25,7 +31,7 @@ export interface Outgoing {
   duplicateOf: Outgoing | null
   /** Where this call has written it. */
   writtenTo: PartitionEntry | null
-  result: PushResult | null
+  result: StoredMessage | null
 }
 
 /** The outgoing messages of one partition, in order. */
@@ -38,17 +44,21 @@ export interface OutgoingGroup {
 
 /** Prepare messages for the log. `producerSub` is the verified identity of the producer, if there is one. */
 export function prepare (messages: readonly NewMessage[], producerSub: string | null): Outgoing[] {
-  return messages.map(message => {
-    const transactionId = message.transactionId ?? randomUUID()
+  return messages.map(({ queue, partition, payload, transactionId: given, traceId }) => {
+    const transactionId = given ?? randomUUID()
     const idText = JSON.stringify(transactionId)
     return {
-      message,
+      queue,
+      partition,
+      traceId,
       transactionId,
       idText,
       hash: hashId(transactionId),
-      line: messageLine(idText, message.traceId, producerSub, message.payload),
+      line: messageLine(idText, traceId, producerSub, payload),
       sealed: null,
-      isOurs: message.transactionId === null,
+      ageSeconds: 0,
+      isOurs: given === null,
+      mayBeStored: false,
       isRecognisable: true,
       cleared: null,
       duplicateOf: null,
@@ -58,11 +68,36 @@ export function prepare (messages: readonly NewMessage[], producerSub: string | 
   })
 }
 
+/** A line that was prepared earlier, on its way into the log after all. */
+export function prepared ({ queue, partition, ageSeconds, line, sealed }: Pick<Outgoing, 'queue' | 'partition' | 'ageSeconds' | 'line' | 'sealed'>): Outgoing {
+  const idText = transactionIdOf(line)
+  // The cast holds: a line begins with its transaction id as a JSON string.
+  const transactionId = JSON.parse(idText) as string
+  return {
+    queue,
+    partition,
+    traceId: null,
+    transactionId,
+    idText,
+    hash: hashId(transactionId),
+    line,
+    sealed,
+    ageSeconds,
+    isOurs: false,
+    mayBeStored: false,
+    isRecognisable: true,
+    cleared: null,
+    duplicateOf: null,
+    writtenTo: null,
+    result: null
+  }
+}
+
 /** Group messages by partition, keeping their order. */
 export function groupByPartition (messages: Iterable<Outgoing>): Map<string, OutgoingGroup> {
   const groups = new Map<string, OutgoingGroup>()
   for (const outgoing of messages) {
-    const { queue, partition } = outgoing.message
+    const { queue, partition } = outgoing
     const key = partitionKey(queue, partition)
     const group = groups.get(key)
     if (group === undefined) groups.set(key, { key, queue, partition, messages: [outgoing] })
@@ -72,7 +107,7 @@ export function groupByPartition (messages: Iterable<Outgoing>): Map<string, Out
 }
 
 /** Record where a message stands, or that one with its id stood there before. */
-export function settle (outgoing: Outgoing, status: PushResult['status'], partitionId: number, position: number): void {
-  const { queue, traceId } = outgoing.message
-  outgoing.result = { status, queue, transactionId: outgoing.transactionId, traceId, partitionId, position }
+export function settle (outgoing: Outgoing, status: StoredMessage['status'], partitionId: number, position: number): void {
+  const { queue, transactionId, traceId } = outgoing
+  outgoing.result = { status, queue, transactionId, traceId, partitionId, position }
 }

@@ -17,7 +17,10 @@ export interface PartitionEntry {
   /** Messages the queue may hold; 0: no limit. */
   readonly maxSize: number
   readonly isEncrypted: boolean
+  /** For how long the queue refuses the id of a message; 0: not at all. */
   readonly windowSeconds: number
+  /** How far back messages are looked for here: at least as far. */
+  readonly reachSeconds: number
   /** Null: not loaded, or too large for memory (`isLarge`): then the database checks. */
   window: DedupWindow | null
   isLarge: boolean
@@ -46,6 +49,15 @@ const SLOT_BYTES = 16
 const LARGEST_SHARE = 0.5
 const LARGE_FOR_MS = 60_000
 
+/** How a directory differs from what pushes by clients go by. */
+export interface DirectoryOptions {
+  /** Windows reach back so much further, for messages that were accepted so long ago. */
+  extraWindowSeconds?: number
+  /** The size a queue is limited to does not count: what comes has been accepted. */
+  ignoresSize?: boolean
+  onCreated?: (queue: string, partitions: number) => void
+}
+
 /** Names a partition within a process. NUL cannot stand in a name. */
 export function partitionKey (queue: string, partition: string): string {
   return `${queue}\0${partition}`
@@ -59,12 +71,14 @@ export class PartitionDirectory {
   readonly #pool: Pool
   readonly #budgetSlots: number
   readonly #entries: LRUCache<string, PartitionEntry>
-  readonly #onCreated: (queue: string, partitions: number) => void
+  readonly #options: DirectoryOptions
+  // What is known of queues, whichever of their partitions it was learnt with.
+  readonly #encrypts = new LRUCache<string, { isEncrypted: boolean }>({ max: MOST_ENTRIES })
   #slots = 0
 
-  constructor (pool: Pool, budgetBytes: number, onCreated: (queue: string, partitions: number) => void = () => {}) {
+  constructor (pool: Pool, budgetBytes: number, options: DirectoryOptions = {}) {
     this.#pool = pool
-    this.#onCreated = onCreated
+    this.#options = options
     this.#budgetSlots = Math.floor(budgetBytes / SLOT_BYTES)
     this.#entries = new LRUCache({
       max: MOST_ENTRIES,
@@ -78,6 +92,11 @@ export class PartitionDirectory {
   /** Memory held by the windows, in bytes. */
   get windowBytes (): number {
     return this.#slots * SLOT_BYTES
+  }
+
+  /** Whether a queue stores its messages encrypted; null when that is not known here. */
+  encrypts (queue: string): boolean | null {
+    return this.#encrypts.get(queue)?.isEncrypted ?? null
   }
 
   /** The entries of partitions by key; those that do not exist yet are made, with their queues. */
@@ -98,8 +117,9 @@ export class PartitionDirectory {
       const rows = await this.#pool.call<EnsureRow>((sql, schema) => sql<EnsureRow[]>`
         select * from ${schema}.ensure_partitions_v2(${textArray(queues)}::text::text[], ${textArray(partitions)}::text::text[])`)
       for (const row of rows) {
-        if (row.made) this.#onCreated(row.queue, 1)
-        const made = entryOf(row)
+        if (row.made) this.#options.onCreated?.(row.queue, 1)
+        this.#encrypts.set(row.queue, { isEncrypted: row.encrypted })
+        const made = entryOf(row, this.#options)
         // Another call may have been quicker; replacing its entry would drop the window it is about to use.
         const known = this.#entries.get(made.key)
         const entry = known?.id === made.id && known.pushVersion === made.pushVersion ? known : made
@@ -117,7 +137,7 @@ export class PartitionDirectory {
     if (missing.length === 0) return
     const rows = await this.#pool.call<{ idx: number, head: string, tx: string | null, now_ms: number }>((sql, schema) => sql`
       select * from ${schema}.dedup_window_v1(${plainArray(missing.map(entry => entry.id))}::text::bigint[],
-        ${plainArray(missing.map(entry => entry.windowSeconds))}::text::int[], ${this.#largest()}::int)`)
+        ${plainArray(missing.map(entry => entry.reachSeconds))}::text::int[], ${this.#largest()}::int)`)
     for (const row of rows) {
       const entry = missing[row.idx - 1]
       // One that was forgotten meanwhile would hold memory nobody gives back; the database checks for it.
@@ -125,7 +145,7 @@ export class PartitionDirectory {
       entry.isLarge = row.tx === null
       entry.largeSince = performance.now()
       if (row.tx === null) continue
-      entry.window = new DedupWindow(entry.windowSeconds * 1000, Number(row.head), row.now_ms)
+      entry.window = new DedupWindow(entry.reachSeconds * 1000, Number(row.head), row.now_ms)
       this.#slots += entry.window.capacity
       for (const segment of parseSegmentHashes(row.tx)) this.#add(entry, segment.hashes, segment.first, row.now_ms)
     }
@@ -153,6 +173,8 @@ export class PartitionDirectory {
 
   /** Forget a partition that is gone. */
   forget (key: string): void {
+    const entry = this.#entries.peek(key)
+    if (entry !== undefined) this.#encrypts.delete(entry.queue)
     this.#entries.delete(key)
   }
 
@@ -166,10 +188,12 @@ export class PartitionDirectory {
     for (const [key, entry] of this.#entries.entries()) {
       if (predicate(entry.queue)) this.#entries.delete(key)
     }
+    for (const queue of [...this.#encrypts.keys()]) if (predicate(queue)) this.#encrypts.delete(queue)
   }
 
   /** Forget everything, when changes by others may have been missed. */
   clear (): void {
+    this.#encrypts.clear()
     this.#entries.clear()
   }
 
@@ -202,7 +226,7 @@ export class PartitionDirectory {
   }
 }
 
-function entryOf (row: EnsureRow): PartitionEntry {
+function entryOf (row: EnsureRow, { extraWindowSeconds = 0, ignoresSize = false }: DirectoryOptions): PartitionEntry {
   return {
     key: partitionKey(row.queue, row.partition),
     id: Number(row.partition_id),
@@ -212,9 +236,10 @@ function entryOf (row: EnsureRow): PartitionEntry {
     task: row.task,
     queueId: Number(row.queue_id),
     pushVersion: row.push_version,
-    maxSize: row.max_size,
+    maxSize: ignoresSize ? 0 : row.max_size,
     isEncrypted: row.encrypted,
     windowSeconds: row.dedup_window_seconds,
+    reachSeconds: row.dedup_window_seconds === 0 ? 0 : row.dedup_window_seconds + extraWindowSeconds,
     window: null,
     isLarge: false,
     largeSince: 0

@@ -74,7 +74,7 @@ export function packPush (parts: readonly PushPart[]): PushArguments {
     partitions: plainArray(parts.map(part => part.entry.id)),
     versions: plainArray(parts.map(part => part.entry.pushVersion)),
     known: plainArray(parts.map(part => part.known)),
-    windows: plainArray(parts.map(part => part.entry.windowSeconds)),
+    windows: plainArray(parts.map(part => part.entry.reachSeconds)),
     segments: plainArray(segments),
     counts: plainArray(counts),
     tx: plainArray(tx),

@@ -1,33 +1,53 @@
 import type { Pool } from '../database/pool.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
+import type { Route } from '../failover/failover.ts'
 import { Lane } from '../lanes/lane.ts'
+import { isSharedFault } from '../lanes/shared-fault.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
-import { RegentError } from '../errors.ts'
+import { RegentError, hasCode } from '../errors.ts'
 import { Appender } from './append.ts'
 import { prepare } from './outgoing.ts'
 import type { Outgoing } from './outgoing.ts'
 import { partitionKey } from './partition-directory.ts'
 import type { PartitionDirectory } from './partition-directory.ts'
-import type { Available, NewMessage, PushResult } from './types.ts'
+import type { Available, NewMessage, PushResult, StoredMessage } from './types.ts'
+
+/** What pushes need of the failover to the file buffer. */
+export interface PushFailover {
+  routeOf: (messages: readonly Outgoing[]) => Route
+  takesOver: (error: unknown) => boolean
+  keep: (messages: readonly Outgoing[]) => Promise<PushResult[]>
+}
 
 export interface PushOptions {
   pool: Pool
   directory: PartitionDirectory
   keys: KeyRing
+  failover: PushFailover
+  /** How long a push is tried again while the database is away. */
+  keepTryingMs: number
   onAvailable: (events: Available[]) => void
 }
 
-/** The push lane: concurrent pushes become one call, and one segment per partition. */
+/** A request's own end: a call does not fail as a whole when the buffer refuses one of its requests. */
+type Outcome = { results: PushResult[] } | { error: unknown }
+
+/**
+ * The push lane: concurrent pushes become one call, and one segment per partition. A push takes its turn in the lane also
+ * when it goes to the file buffer: those of a partition go one way or the other in the order in which they came.
+ */
 export class Push {
   readonly #appender: Appender
-  readonly #onAvailable: (events: Available[]) => void
-  readonly lane: Lane<Outgoing[], PushResult[]>
+  readonly #options: PushOptions
+  readonly lane: Lane<Outgoing[], Outcome>
 
-  constructor ({ pool, directory, keys, onAvailable }: PushOptions) {
+  constructor (options: PushOptions) {
+    const { pool, directory, keys, failover } = options
+    this.#options = options
     this.#appender = new Appender(pool, directory, keys)
-    this.#onAvailable = onAvailable
     this.lane = new Lane({
-      run: async requests => await this.#run(requests),
+      run: async (requests, route) => route === 'buffer' ? await this.#keep(requests) : await this.#store(requests),
+      kindOf: messages => failover.routeOf(messages),
       maxCalls: 4,
       maxItems: 5000,
       maxBytes: 4 * 1024 * 1024,
@@ -37,26 +57,50 @@ export class Push {
   }
 
   /**
-   * Store messages; resolves once they are committed, with a result per message in order.
+   * Store messages; resolves once they are committed, or durable in the file buffer, with a result per message in order.
    * @param producerSub verified identity of the producer, or null
    * @throws RegentError of a queue that is full or that there is no key for, of the database being away, slow, unknown
-   *   in its outcome, or of overload
+   *   in its outcome, of the buffer being full or unavailable, or of overload
    */
   async push (messages: readonly NewMessage[], producerSub: string | null): Promise<PushResult[]> {
     if (messages.length === 0) return []
     const outgoing = prepare(messages, producerSub)
     const keys = new Set(messages.map(({ queue, partition }) => partitionKey(queue, partition)))
     const bytes = outgoing.reduce((sum, { line }) => sum + line.length, 0)
-    return await this.lane.submit(outgoing, [...keys], messages.length, bytes)
+    const outcome = await this.lane.submit(outgoing, [...keys], messages.length, bytes)
+    if ('error' in outcome) throw outcome.error
+    return outcome.results
   }
 
-  async #run (requests: Outgoing[][]): Promise<PushResult[][]> {
+  async #store (requests: Outgoing[][]): Promise<Outcome[]> {
+    const { failover, keepTryingMs, onAvailable } = this.#options
     const messages = requests.flat()
-    await retryWhileAway(async () => { await this.#appender.append(messages) }, {
-      afterUnknown: () => messages.every(outgoing => outgoing.isRecognisable)
-    })
-    this.#onAvailable(availableAfter(messages))
-    return requests.map(request => request.map(resultOf))
+    try {
+      await retryWhileAway(async () => { await this.#appender.append(messages) }, {
+        afterUnknown: () => messages.every(outgoing => outgoing.isRecognisable),
+        keepTryingMs
+      })
+      return requests.map(request => ({ results: request.map(resultOf) }))
+    } catch (error) {
+      if (failover.takesOver(error)) return await this.#keep(requests, error)
+      if (!isSharedFault(error)) throw error
+      return requests.map(request => ({ error: afterAll(request, error) }))
+    } finally {
+      // Also those parts that were written before a later one failed.
+      onAvailable(availableAfter(messages))
+    }
+  }
+
+  /** Into the file buffer. What may have been stored and could not be recognised when it is drained is not kept. */
+  async #keep (requests: Outgoing[][], cause?: unknown): Promise<Outcome[]> {
+    return await Promise.all(requests.map(async request => {
+      if (!request.every(outgoing => outgoing.isRecognisable)) return { error: afterAll(request, cause) }
+      try {
+        return { results: await this.#options.failover.keep(request) }
+      } catch (error) {
+        return { error: afterAll(request, error) }
+      }
+    }))
   }
 }
 
@@ -67,7 +111,13 @@ export function availableAfter (messages: readonly Outgoing[]): Available[] {
 }
 
 /** The result of a message that has been appended. */
-export function resultOf (outgoing: Outgoing): PushResult {
+export function resultOf (outgoing: Outgoing): StoredMessage {
   if (outgoing.result === null) throw new RegentError('RGT_INTERNAL')
   return outgoing.result
+}
+
+/** What a request is told that failed. After an attempt whose outcome is unknown it still is, whatever came then. */
+function afterAll (request: readonly Outgoing[], error: unknown): unknown {
+  const isUnknown = request.some(outgoing => outgoing.mayBeStored || outgoing.result !== null)
+  return isUnknown && !hasCode(error, 'RGT_OUTCOME_UNKNOWN') ? new RegentError('RGT_OUTCOME_UNKNOWN', { cause: error }) : error
 }

@@ -13,7 +13,7 @@ import type { PartitionDirectory } from './partition-directory.ts'
 import { availableAfter, resultOf } from './push.ts'
 import { packPush, pushArguments } from './push-call.ts'
 import type { PushRow } from './push-call.ts'
-import type { Acknowledgement, AckResult, Available, NewMessage, PushResult } from './types.ts'
+import type { Acknowledgement, AckResult, Available, NewMessage, StoredMessage } from './types.ts'
 
 export interface TransactionOptions {
   pool: Pool
@@ -33,7 +33,7 @@ export interface TransactionInput {
 
 /** Either everything happened, or (with the reason) nothing. */
 export type TransactionResult =
-  | { success: true, pushes: PushResult[], acks: AckResult[] }
+  | { success: true, pushes: StoredMessage[], acks: AckResult[] }
   | { success: false, error: string, failedAck: number }
 
 /** Thrown inside to leave the append loop: an acknowledgement was refused, so nothing was written. */

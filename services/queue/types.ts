@@ -11,7 +11,7 @@ export interface NewMessage {
   traceId: string | null
 }
 
-export interface PushResult {
+export interface StoredMessage {
   status: 'queued' | 'duplicate'
   queue: string
   transactionId: string
@@ -20,6 +20,16 @@ export interface PushResult {
   partitionId: number
   position: number
 }
+
+/** A message that is safe in the file buffer and will be stored later; it has no position yet. */
+export interface BufferedMessage {
+  status: 'buffered'
+  queue: string
+  partition: string
+  transactionId: string
+}
+
+export type PushResult = StoredMessage | BufferedMessage
 
 /** Messages of one partition became available: to a group, or (null) to every group. Null partition: several. */
 export interface Available {

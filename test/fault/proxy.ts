@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import type { Test } from 'tap'
 
 /** A statement that the proxy has caught. What it holds back goes on, or never does. */
@@ -41,8 +41,11 @@ export class FaultProxy {
   readonly #traps: Trap[] = []
   readonly #links = new Set<Link>()
 
-  private constructor (url: string) {
+  readonly #server: Server
+
+  private constructor (url: string, server: Server) {
     this.url = url
+    this.#server = server
   }
 
   /** A proxy in front of a database; ends with the test. */
@@ -59,7 +62,7 @@ export class FaultProxy {
     own.search = ''
     own.hostname = '127.0.0.1'
     own.port = String(address.port)
-    const proxy = new FaultProxy(own.href)
+    const proxy = new FaultProxy(own.href, server)
     server.on('connection', client => {
       const target = folder === null ? connect(port, upstream.hostname) : connect(`${folder}/.s.PGSQL.${port}`)
       const link = new Link(client, target, (text, step) => { proxy.#passes(text, step, link) }, () => { proxy.#links.delete(link) })
@@ -85,6 +88,20 @@ export class FaultProxy {
   /** Catch the next statement that matches, before or after the server has seen it. */
   async catch (kind: Trap['kind'], pattern: RegExp): Promise<Caught> {
     return await new Promise(resolve => { this.#traps.push({ pattern, kind, caught: resolve }) })
+  }
+
+  /** The database is away: connections are ended, and new ones refused. */
+  async leave (): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.cutAll()
+    await closed
+  }
+
+  /** It is back, at the same address. */
+  async comeBack (): Promise<void> {
+    this.#server.listen(Number(new URL(this.url).port), '127.0.0.1')
+    await once(this.#server, 'listening')
   }
 
   /** End all connections at once. */

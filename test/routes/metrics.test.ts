@@ -5,6 +5,7 @@ import { parseExposition, valueOf } from './metrics-text.ts'
 const OWN_FAMILIES = ['queen_uptime_seconds', 'queen_cpu_user_microseconds_total', 'queen_cpu_system_microseconds_total', 'queen_process_resident_memory_bytes',
   'queen_process_virtual_memory_bytes', 'queen_db_pool_size', 'queen_db_pool_idle', 'queen_db_pool_active', 'queen_threadpool_size',
   'queen_threadpool_queue_size', 'queen_response_registry_size', 'queen_file_buffer_pending', 'queen_file_buffer_failed', 'queen_file_buffer_db_healthy',
+  'queen_file_buffer_bytes', 'queen_file_buffer_oldest_age_seconds', 'queen_file_buffer_state', 'queen_push_state',
   'queen_maintenance_mode_enabled', 'queen_sidecar_op_count', 'queen_sidecar_op_latency_microseconds', 'queen_sidecar_op_items',
   'queen_queue_backoff_groups', 'queen_queue_backoff_queues', 'queen_queue_backoff_avg_interval_milliseconds', 'queen_shared_state_enabled']
 const CLUSTER_FAMILIES = ['push_requests', 'pop_requests', 'ack_requests', 'transactions', 'push_messages', 'pop_messages', 'ack_messages', 'db_errors', 'dlq', 'ack']

@@ -82,6 +82,8 @@ t.test('status', async t => {
   })
 
   t.test('there is no file buffer', async t => {
-    t.same(await get('status/buffers'), { pending: 0, failed: 0, dbHealthy: true, worker: 0, note: 'This process has no file buffer' })
+    t.same(await get('status/buffers'), {
+      pending: 0, failed: 0, dbHealthy: true, worker: 5, state: 'direct', buffer: null, note: 'This process has no file buffer'
+    })
   })
 })

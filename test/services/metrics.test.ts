@@ -8,12 +8,12 @@ import { Figures } from '../../services/metrics/figures.ts'
 import { addBatch, packBatches } from '../../services/metrics/packets.ts'
 import type { Batch } from '../../services/metrics/packets.ts'
 import { Tally } from '../../services/metrics/tally.ts'
-import type { Acknowledgement, AckResult, PushResult } from '../../services/queue/types.ts'
+import type { Acknowledgement, AckResult, StoredMessage } from '../../services/queue/types.ts'
 import { parseExposition, valueOf } from '../routes/metrics-text.ts'
 
 const IDENTITY = { hostname: 'h', workerId: 'w-7', worker: 7, pid: 1, port: 80 }
 
-function pushed (queue: string, status: PushResult['status'] = 'queued'): PushResult {
+function pushed (queue: string, status: StoredMessage['status'] = 'queued'): StoredMessage {
   return { status, queue, transactionId: 't', traceId: null, partitionId: 1, position: 1 }
 }
 

@@ -115,5 +115,12 @@ t.test('the request-path pool of the compatible server wins over its background 
 })
 
 t.test('variables that have no effect are pointed out', async t => {
-  t.same(readEnvironment({ FILE_BUFFER_DIR: '/buffers', RETENTION_INTERVAL: '', WEBAPP_ROOT: '/www' }).withoutEffect, ['WEBAPP_ROOT', 'FILE_BUFFER_DIR'])
+  t.same(readEnvironment({ STATS_INTERVAL_MS: '1', RETENTION_INTERVAL: '', WEBAPP_ROOT: '/www' }).withoutEffect, ['WEBAPP_ROOT', 'STATS_INTERVAL_MS'])
+})
+
+t.test('a server has a file buffer with its data unless it is told not to, an embedded service only where it is told to', async t => {
+  t.equal(readEnvironment({ DATA_DIR: '/data' }).regent.fileBufferDir, '/data/file-buffer')
+  t.equal(readEnvironment({ FILE_BUFFER_DIR: '/buffers' }).regent.fileBufferDir, '/buffers')
+  t.equal(readEnvironment({ FILE_BUFFER_DIR: 'off' }).regent.fileBufferDir, undefined)
+  t.equal(readRegentOptions({ databaseHost: 'h' }).fileBufferDir, undefined)
 })
