@@ -1,6 +1,7 @@
 // The load generator, a process of its own so that its CPU time can be told apart. Takes one job at a time over IPC.
 import type { Job, LoadResult } from './jobs.ts'
 import { consume, fill } from './loads/consume.ts'
+import { drain } from './loads/drain.ts'
 import { push } from './loads/push.ts'
 import { insert, takeRows } from './loads/rows.ts'
 
@@ -9,6 +10,7 @@ async function perform (job: Job): Promise<LoadResult> {
     case 'push': return await push(job)
     case 'fill': return await fill(job)
     case 'consume': return await consume(job)
+    case 'drain': return await drain(job)
     case 'insert': return await insert(job)
     case 'take-rows': return await takeRows(job)
   }

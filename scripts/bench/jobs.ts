@@ -1,5 +1,5 @@
 /** What the load generator, a process of its own, can be told to do. */
-export type Job = PushJob | FillJob | ConsumeJob | InsertJob | TakeRowsJob
+export type Job = PushJob | FillJob | ConsumeJob | DrainJob | InsertJob | TakeRowsJob
 
 /** Push for a while, each request to one partition, all in turn. */
 export interface PushJob {
@@ -34,6 +34,12 @@ export interface ConsumeJob {
   messages: number
   batch: number
   autoAck: boolean
+}
+
+/** Switch push maintenance off and wait until the file buffer is empty. */
+export interface DrainJob {
+  kind: 'drain'
+  url: string
 }
 
 /** The floor of pushing: plain inserts. */

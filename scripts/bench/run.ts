@@ -1,6 +1,7 @@
 // npm run bench: its own PostgreSQL, its own server, its own load generator, and a table. Figures are never asserted;
 // that every message arrives exactly once is.
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { HELP, UsageError, readArguments } from './arguments.ts'
 import type { BenchOptions } from './arguments.ts'
@@ -15,6 +16,7 @@ import { bareRouteWorkload } from './workloads/bare-route.ts'
 import { consumeWorkloads } from './workloads/consume.ts'
 import type { Workload } from './workloads/context.ts'
 import { floorWorkloads } from './workloads/floor.ts'
+import { outageWorkloads } from './workloads/outage.ts'
 import { pushWorkloads } from './workloads/push.ts'
 
 async function main (): Promise<void> {
@@ -31,12 +33,15 @@ async function main (): Promise<void> {
   const machine = describeMachine()
   const database = await openDatabase(process.env.DATABASE_URL)
   try {
-    const server = await startServer('../../server.js', { DATABASE_URL: database.url, PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'error' }, profilerArguments(options))
+    const folder = await mkdtemp(join(tmpdir(), 'regent-bench-buffer-'))
+    const server = await startServer('../../server.js',
+      { DATABASE_URL: database.url, PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'error', FILE_BUFFER_DIR: folder, FILE_BUFFER_MAX_MB: '65536' }, profilerArguments(options))
     try {
       const rows = await runAll(chosen, options, database, server)
       await publish({ machine, postgres: { version: database.version, isEmbedded: database.isEmbedded, settings: database.settings }, options, rows }, options)
     } finally {
       await server.stop()
+      await rm(folder, { recursive: true, force: true })
     }
   } finally {
     await database.close()
@@ -44,7 +49,7 @@ async function main (): Promise<void> {
 }
 
 function workloads ({ connections }: BenchOptions): Workload[] {
-  return [...pushWorkloads(connections), ...consumeWorkloads(connections), ...floorWorkloads(connections), bareRouteWorkload(connections)]
+  return [...pushWorkloads(connections), ...outageWorkloads(connections), ...consumeWorkloads(connections), ...floorWorkloads(connections), bareRouteWorkload(connections)]
 }
 
 function profilerArguments ({ profile }: BenchOptions): string[] {

@@ -89,7 +89,10 @@ export class Failover {
     if (buffer === null || (!this.#isAway && this.messages === 0)) return 'log'
     if (this.#isAway) return 'buffer'
     if (!this.holdsAny(messages)) return 'log'
-    return this.#allowance > 0 ? 'buffer' : null
+    if (this.#allowance <= 0) return null
+    // Counted here, as all that wait are asked at once.
+    this.#allowance -= messages.length
+    return 'buffer'
   }
 
   /** Whether a queue of these messages has others in the buffer, which come first. */
@@ -141,9 +144,10 @@ export class Failover {
     const open = messages.filter(outgoing => outgoing.result === null)
     if (open.length > 0) {
       const { payload, queues } = encodeRecord(open, outgoing => this.#lineOf(outgoing))
+      // Too much for an empty buffer too, but not for the database: it is to be tried again.
+      if (payload.length > buffer.maxPayloadBytes) throw new RegentError('RGT_BUFFER_FULL')
       const { sequence } = await buffer.append(payload)
       backlog.added(sequence, queues, open.length)
-      this.#allowance -= open.length
       this.#changed()
       this.#options.onWork()
     }

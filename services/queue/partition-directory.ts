@@ -174,7 +174,7 @@ export class PartitionDirectory {
   /** Forget a partition that is gone. */
   forget (key: string): void {
     const entry = this.#entries.peek(key)
-    if (entry !== undefined) this.#encrypts.delete(entry.queue)
+    if (entry !== undefined && !entry.isEncrypted) this.#encrypts.delete(entry.queue)
     this.#entries.delete(key)
   }
 
@@ -188,13 +188,18 @@ export class PartitionDirectory {
     for (const [key, entry] of this.#entries.entries()) {
       if (predicate(entry.queue)) this.#entries.delete(key)
     }
-    for (const queue of [...this.#encrypts.keys()]) if (predicate(queue)) this.#encrypts.delete(queue)
+    this.#forgetPlain(predicate)
   }
 
   /** Forget everything, when changes by others may have been missed. */
   clear (): void {
-    this.#encrypts.clear()
+    this.#forgetPlain(() => true)
     this.#entries.clear()
+  }
+
+  /** That a queue encrypts is believed until the database says otherwise: what is sealed for nothing does no harm. */
+  #forgetPlain (predicate: (queue: string) => boolean): void {
+    for (const [queue, { isEncrypted }] of [...this.#encrypts.entries()]) if (!isEncrypted && predicate(queue)) this.#encrypts.delete(queue)
   }
 
   #largest (): number {
