@@ -43,7 +43,7 @@ export const ERRORS = {
   RGT_BUFFER_UNAVAILABLE: { status: 503, retryable: true, message: 'The file buffer cannot be written or read now: %s' },
   RGT_BUFFER_RECORD_TOO_LARGE: { status: 413, retryable: false, message: 'A record of the file buffer may have at most %s bytes' },
   RGT_BUFFER_IN_USE: { status: 500, retryable: false, message: '%s' },
-  RGT_BUFFER_UNUSABLE: { status: 500, retryable: false, message: 'The file buffer cannot be opened: %s' },
+  RGT_BUFFER_UNUSABLE: { status: 500, retryable: false, message: 'The file buffer (FILE_BUFFER_DIR) cannot be opened: %s' },
   RGT_SHUTTING_DOWN: { status: 503, retryable: true, message: 'The service is shutting down' },
   RGT_DATABASE_UNSUITABLE: { status: 500, retryable: false, message: '%s' },
   RGT_ENCRYPTION_KEY_MISSING: { status: 500, retryable: false, message: 'Queue %s encrypts its messages and this process has no key to do so; nothing was stored in clear text' },

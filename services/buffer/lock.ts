@@ -48,7 +48,7 @@ export async function lockFolder (fs: BufferFileSystem, folder: string): Promise
     if (attempt === ATTEMPTS) {
       const pid = NAME.exec(other)?.[1] ?? '?'
       throw new RegentError('RGT_BUFFER_IN_USE', {
-        detail: `The file buffer ${folder} is in use by the process with id ${pid}: stop it, or give each process a folder of its own`
+        detail: `The file buffer ${folder} is in use by the process with id ${pid}: stop it, or give each process a folder of its own (FILE_BUFFER_DIR)`
       })
     }
     await delay(PAUSE_MS * (0.5 + Math.random()) * attempt)
