@@ -56,6 +56,8 @@ export class Drain {
   #isClosed = false
   /** False at the start and after an outage: push maintenance may have been switched on elsewhere. */
   #knowsSettings = false
+  /** The database said that it could be used, and then could not, as with a full disk: it has to show it. */
+  #isDoubtful = false
   #wake: (() => void) | null = null
   /** What is being moved: kept over an attempt that failed, with what it has settled. */
   #batch: Batch | null = null
@@ -109,10 +111,9 @@ export class Drain {
     if (failover.isAway) this.#knowsSettings = false
     if (!this.#knowsSettings && !await this.#isUsable()) return pauseMs
     this.#knowsSettings = true
-    if (failover.isMaintenance) {
-      failover.regained()
-      return null
-    }
+    // Queues that have nothing in the buffer need not wait until something has been moved.
+    if (!this.#isDoubtful || failover.isMaintenance) failover.regained()
+    if (failover.isMaintenance) return null
     try {
       this.#batch ??= await this.#read()
     } catch (error) {
@@ -140,6 +141,7 @@ export class Drain {
     } catch (error) {
       failover.allow(Infinity)
       if (isOutage(error)) {
+        this.#isDoubtful = true
         failover.lost(error)
         return pauseMs
       }
@@ -150,6 +152,7 @@ export class Drain {
     }
     const last = batch.records.at(-1)
     this.#batch = null
+    this.#isDoubtful = false
     failover.regained()
     if (last !== undefined) {
       this.#release(last.entry.sequence)
