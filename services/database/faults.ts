@@ -9,11 +9,15 @@
 export type Fault = 'away' | 'unknown' | 'conflict' | 'slow' | 'refused'
 
 // SQLSTATEs: 57P03 starting up, 55000 database not accepting connections, 53300 out of connections, 25006 read-only standby, 3D000 database missing (during a restore),
-// 08001/08004/08006 connection refused by a proxy; 53100 disk full, 53200 out of memory, 58030 I/O error: not the call's fault.
-const AWAY = new Set(['57P03', '55000', '53300', '25006', '3D000', '08001', '08004', '08006', '53100', '53200', '58030', 'ECONNREFUSED', 'ENOENT', 'ENOTFOUND',
-  'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ETIMEDOUT', 'CONNECT_TIMEOUT', 'EACCES'])
-// 57P01 admin shutdown, 57P02 crash shutdown, 57P05 idle session: the driver may hand them to a call that had been sent.
-const UNKNOWN = new Set(['CONNECTION_CLOSED', 'CONNECTION_ENDED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE', '57P01', '57P02', '57P05'])
+// 08xxx connection refused by a proxy; 53000 resources, 53100 disk full, 53200 out of memory, 58030 I/O error: not the call's fault.
+// EAGAIN: a socket whose queue of connections is full; EMFILE … EADDRNOTAVAIL: this machine has no room for another connection.
+const AWAY = new Set(['57P03', '55000', '53300', '25006', '3D000', '08000', '08001', '08003', '08004', '08006', '53000', '53100', '53200', '58030', 'ECONNREFUSED',
+  'ENOENT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ETIMEDOUT', 'CONNECT_TIMEOUT', 'EACCES', 'EAGAIN', 'EMFILE', 'ENFILE', 'ENOBUFS',
+  'ENOMEM', 'EADDRNOTAVAIL'])
+// 57P01 admin shutdown, 57P02 crash shutdown, 57P05 idle session: the driver may hand them to a call that had been sent. 08007, 08P01 and
+// 40003 are a proxy's or a standby's word for a connection that was lost.
+const UNKNOWN = new Set(['CONNECTION_CLOSED', 'CONNECTION_ENDED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', '57P01', '57P02', '57P05', '08007',
+  '08P01', '40003'])
 const CONFLICT = new Set(['40001', '40P01'])
 const SLOW = new Set(['57014', '55P03'])
 

@@ -3,6 +3,7 @@ import type { PendingQuery, Row, Sql } from 'postgres'
 import { RegentError } from '../errors.ts'
 import { codeOf, faultOf } from './faults.ts'
 import { poolSettings } from './connection.ts'
+import { wholeRows } from './rows.ts'
 import type { ConnectionOptions } from './connection.ts'
 
 export interface PoolOptions extends ConnectionOptions {
@@ -170,7 +171,7 @@ export class Pool {
   async #run<T extends Row> (statement: Statement<T>, timeoutMs: number): Promise<T[]> {
     const sql = this.#sql
     const query = statement(sql, identifier(sql, this.schema))
-    return await within(query, timeoutMs, () => { this.#replace(sql) })
+    return wholeRows<T>(await within(query, timeoutMs, () => { this.#replace(sql) }))
   }
 
   /** A server that were alive would have cancelled the statement by now: nothing on this pool is to be trusted. */

@@ -4,6 +4,7 @@ import { poolSettings } from '../database/connection.ts'
 import type { ConnectionOptions } from '../database/connection.ts'
 import { faultOf } from '../database/faults.ts'
 import type { Statement } from '../database/pool.ts'
+import { wholeRows } from '../database/rows.ts'
 import { RegentError } from '../errors.ts'
 import type { Log } from '../queue/types.ts'
 
@@ -107,7 +108,7 @@ export class JobConnection {
         const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
         session.pid = row?.pid ?? null
       }
-      return await statement(sql, sql(this.#options.connection.schema))
+      return wholeRows<T>(await statement(sql, sql(this.#options.connection.schema)))
     }
     try {
       // The driver may leave a query unsettled; what loses here has still been taken note of.

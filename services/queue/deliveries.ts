@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { transactionIdOf } from '../log/line.ts'
 import type { Delivery, Run } from '../poll/types.ts'
+import { messagesIn } from './messages-in.ts'
 
 /** Positions by transaction id (as JSON text); several where an id came again after its deduplication window. */
 export type Positions = ReadonlyMap<string, number | readonly number[]>
@@ -53,12 +54,13 @@ function keyOf (leaseId: string, partitionId: number): string {
 function indexOf (runs: Run[]): Positions {
   const positions = new Map<string, number | number[]>()
   for (const run of runs) {
-    for (const [i, line] of run.body.split('\n').entries()) {
+    // What was acknowledged before was not delivered: a word about its id means a later message with the same one.
+    for (const { position, line } of messagesIn(run)) {
       const idText = transactionIdOf(line)
       const known = positions.get(idText)
-      if (known === undefined) positions.set(idText, run.first + i)
-      else if (typeof known === 'number') positions.set(idText, [known, run.first + i])
-      else known.push(run.first + i)
+      if (known === undefined) positions.set(idText, position)
+      else if (typeof known === 'number') positions.set(idText, [known, position])
+      else known.push(position)
     }
   }
   return positions

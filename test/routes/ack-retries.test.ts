@@ -122,6 +122,21 @@ t.test('retries and dead letters', async t => {
     t.match(await ackOne(service, again, { status: false }), { success: true, leaseReleased: true }, 'alone it means completed')
   })
 
+  t.test('takes the id of a message for the one that was delivered, not for one acknowledged before that has the same', async t => {
+    await queue('again', { dedupWindowSeconds: 0 })
+    await pushIds(service, 'again', ['y', 'x', 'x'])
+    const [y, x] = await take(service, 'again?batch=3')
+    if (y === undefined || x === undefined) throw new Error('too few')
+    await ackOne(service, x)
+    await ackOne(service, y, { status: 'retry' })
+    const second = await take(service, 'again?batch=3')
+    t.same(second.map(message => message.transactionId), ['y', 'x'])
+    t.ok((await ackBatch(service, second.map(message => ({ message })))).every((result: { success: boolean }) => result.success))
+    t.same(await take(service, 'again?batch=3'), [])
+    t.same(await sql`select from regent.cursors c join regent.partitions p on p.id = c.partition_id
+      join regent.queues q on q.id = p.queue_id where q.name = 'again' and c.committed < p.head`, [], 'nothing is left')
+  })
+
   t.test('counts every delivery that ended without an acknowledgement', async t => {
     await pushIds(service, 'counted', ['a', 'b'])
     for (let delivery = 1; delivery <= 4; delivery++) {
