@@ -48,7 +48,8 @@ interface ActiveFile {
 
 /**
  * Appends records. While a group is being written and made durable, further records gather; they are the next group.
- * After a failure nothing more is written to that file: what the kernel dropped of it cannot be known.
+ * After a failure nothing more is written to that file: what the kernel dropped of it cannot be known. The group goes to a
+ * new one, which begins with the same sequence number, and so makes void what may have been left of it in the old.
  */
 export class Writer {
   readonly #options: WriterOptions
@@ -121,14 +122,21 @@ export class Writer {
     const { catalog, now, onChange } = this.#options
     const { group, bytes } = this.#takeGroup()
     const first = catalog.nextSequence
-    try {
-      await this.#write(group, bytes)
-      this.#failures = 0
-      catalog.records += group.length
-      catalog.oldestMs ??= now()
-      for (const [i, { resolve }] of group.entries()) resolve(first + i)
-    } catch (error) {
-      await this.#fail(group, error)
+    let isOver = false
+    while (!isOver) {
+      try {
+        await this.#write(group, bytes)
+        isOver = true
+        this.#failures = 0
+        catalog.records += group.length
+        catalog.oldestMs ??= now()
+        for (const [i, { resolve }] of group.entries()) resolve(first + i)
+      } catch (error) {
+        await this.#abandonFile(group, error)
+        // Once more, to a new file.
+        isOver = this.isUnavailable
+        if (isOver) this.#rest(group, error)
+      }
     }
     for (const { payload } of group) this.#pendingBytes -= reservedBytes(payload)
     onChange()
@@ -207,11 +215,11 @@ export class Writer {
     })
   }
 
-  async #fail (group: Waiting[], error: unknown): Promise<void> {
-    const { log, uptimeMs, retryPauseMs, removals } = this.#options
+  async #abandonFile (group: Waiting[], error: unknown): Promise<void> {
+    const { log, removals } = this.#options
     const active = this.#active
-    this.#lastFault = faultText(error)
-    log.error({ err: error, file: active?.file.path, records: group.length }, 'writing to the file buffer failed; its records were not acknowledged')
+    this.#failures++
+    log.error({ err: error, file: active?.file.path, records: group.length }, 'writing to a file of the file buffer failed; nothing more is written to it')
     if (active !== null) {
       const { file, handle } = active
       // Best effort. Should it stay: the next file begins with the same sequence number, which says that this is void.
@@ -224,14 +232,15 @@ export class Writer {
         await removals.run()
       }
     }
-    this.#failures++
-    const rejected = [...group]
-    if (this.isUnavailable) {
-      this.#restUntilMs = uptimeMs() + retryPauseMs
-      for (const { payload } of this.#waiting) this.#pendingBytes -= reservedBytes(payload)
-      rejected.push(...this.#waiting.splice(0))
-    }
-    for (const { reject } of rejected) reject(unavailable(this.#lastFault, error))
+  }
+
+  /** It is the disk, not the file: nothing that was to be written was, and nothing is tried for a while. */
+  #rest (group: Waiting[], error: unknown): void {
+    const { uptimeMs, retryPauseMs } = this.#options
+    this.#lastFault = faultText(error)
+    this.#restUntilMs = uptimeMs() + retryPauseMs
+    for (const { payload } of this.#waiting) this.#pendingBytes -= reservedBytes(payload)
+    for (const { reject } of [...group, ...this.#waiting.splice(0)]) reject(unavailable(this.#lastFault, error))
   }
 }
 
