@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-import type { Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import closeWithGrace from 'close-with-grace'
@@ -12,15 +11,23 @@ import type { EmbeddedPostgres } from './services/embedded-postgres/start.ts'
 import regent from './app.ts'
 import { sendError } from './plugins/errors.ts'
 import { RegentError } from './services/errors.ts'
+import { dropWhenStalled, followConnections, limitConnections, limitPipelining, refuseUnreadable } from './services/http/connections.ts'
 
 // Names have up to 255 characters, each up to 12 when percent-encoded.
 const MAX_PARAM_LENGTH = 4096
-// A client that sends its head or body slower than this is let go.
+// Clients that take longer to send a request's head, or the whole of it, are let go. What they wait for counts for
+// neither, nor for the time an idle connection is kept: a long poll may last as long as it asks for.
+const HEAD_TIMEOUT_MS = 20_000
 const REQUEST_TIMEOUT_MS = 60_000
+// How often that is looked for.
+const CHECK_INTERVAL_MS = 5_000
+// Longer than the minute that proxies keep theirs: they would send a request on a connection that is just being closed.
+const KEEP_ALIVE_MS = 72_000
+// Files and sockets beside clients' connections: the buffer's files, the listener, what is opened for a moment. The pool
+// comes on top, twice: it is replaced whole.
+const OWN_DESCRIPTORS = 60
 // ^C reaches a process twice when npm runs it: from the terminal and from npm. What comes later is meant.
 const SAME_SIGNAL_MS = 1000
-// Requests that were on their way when the server stopped listening have been read by then.
-const UNUSED_GRACE_MS = 500
 // The part of the shutdown's time that clients get to finish; the rest is for the database.
 const CLIENTS_SHARE = 0.7
 
@@ -33,6 +40,8 @@ async function main (): Promise<void> {
   const { server, regent: options, withoutEffect } = readEnvironment(process.env)
   const app = createApp(server)
   if (withoutEffect.length > 0) app.log.warn({ variables: withoutEffect }, 'these variables have no effect')
+  limitPipelining(app.server)
+  limitConnections(app.server, OWN_DESCRIPTORS + 2 * (options.poolSize ?? 0), app.log)
   const dropConnections = followConnections(app.server, server.shutdownTimeoutMs * CLIENTS_SHARE)
   const usesOwn = options.databaseUrl !== undefined || options.databaseHost !== undefined
   let database: Promise<EmbeddedPostgres> | null = null
@@ -75,12 +84,13 @@ async function main (): Promise<void> {
 }
 
 function createApp (server: ServerOptions): FastifyInstance {
-  return Fastify({
+  const app = Fastify({
     logger: { level: server.logLevel },
     // One line per request costs more than the request; metrics count them.
     logController: new LogController({ disableRequestLogging: true }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
     // The start waits for its database and for other instances' migrations, each with a deadline of its own.
     pluginTimeout: 0,
     // Parked polls are answered while closing, so requests that still arrive are served rather than refused.
@@ -89,8 +99,14 @@ function createApp (server: ServerOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => {
       void sendError(reply, new RegentError('RGT_REQUEST_INVALID', { detail: error.message, field: 'path', cause: error }))
     },
-    http: { maxHeaderSize: server.maxHeaderBytes }
+    clientErrorHandler: refuseUnreadable,
+    http: { maxHeaderSize: server.maxHeaderBytes, headersTimeout: HEAD_TIMEOUT_MS, connectionsCheckingInterval: CHECK_INTERVAL_MS }
   })
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    dropWhenStalled(reply.raw)
+    done()
+  })
+  return app
 }
 
 async function connect (app: FastifyInstance, options: Partial<RegentOptions>, embedded: EmbeddedPostgres | null): Promise<void> {
@@ -177,25 +193,6 @@ function stopOnSignal (app: FastifyInstance, timeoutMs: number, finish: () => Pr
       grace.close()
     },
     isStopping: () => stoppedAt !== null
-  }
-}
-
-/**
- * A server that closes waits for its connections: for ever for those on which nothing was ever sent (browsers open some
- * in advance), and as long as a stalled client likes.
- * @returns to be called when closing begins: drops the first kind soon and everything after `patienceMs`
- */
-function followConnections (server: Server, patienceMs: number): () => void {
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
-  return () => {
-    setTimeout(() => {
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
-    }, UNUSED_GRACE_MS).unref()
-    setTimeout(() => { server.closeAllConnections() }, patienceMs).unref()
   }
 }
 

@@ -1,6 +1,8 @@
-import type { FastifyInstance } from 'fastify'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { RegentError } from '../services/errors.ts'
+import { Intake } from '../services/http/intake.ts'
 import { decodeUtf8 } from '../services/json/text.ts'
 
 /**
@@ -9,16 +11,17 @@ import { decodeUtf8 } from '../services/json/text.ts'
  * An empty body is an empty text.
  */
 async function rawJsonPlugin (app: FastifyInstance): Promise<void> {
+  const intake = new Intake()
   app.removeAllContentTypeParsers()
   app.addHook('onRequest', (request, _reply, done) => {
     // The framework refuses a type that it cannot read; here none means anything.
     if (request.headers['content-type'] !== undefined) request.headers['content-type'] = 'application/json'
     done()
   })
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
-    const text = decodeUtf8(body)
-    if (text === null) done(new RegentError('RGT_BODY_NOT_UTF8'))
-    else done(null, text)
+  app.addContentTypeParser('*', async (request: FastifyRequest, source: IncomingMessage) => {
+    const text = decodeUtf8(await intake.read(source, request.routeOptions.bodyLimit))
+    if (text === null) throw new RegentError('RGT_BODY_NOT_UTF8')
+    return text
   })
 }
 
