@@ -4,9 +4,10 @@
  * - unknown: the connection ended under the call; it may have been committed
  * - conflict: rolled back because of another transaction; to be tried again at once
  * - slow: cancelled by a statement or lock timeout and rolled back
+ * - denied: the database does not let us in; away for a call, but nothing that waiting at the start would help
  * - refused: the database answered with any other error; the call was rolled back
  */
-export type Fault = 'away' | 'unknown' | 'conflict' | 'slow' | 'refused'
+export type Fault = 'away' | 'unknown' | 'conflict' | 'slow' | 'denied' | 'refused'
 
 // SQLSTATEs: 57P03 starting up, 55000 database not accepting connections, 53300 out of connections, 25006 read-only standby, 3D000 database missing (during a restore),
 // 08xxx connection refused by a proxy; 53000 resources, 53100 disk full, 53200 out of memory, 58030 I/O error: not the call's fault.
@@ -38,5 +39,7 @@ export function faultOf (error: unknown): Fault {
   if (UNKNOWN.has(code)) return 'unknown'
   if (CONFLICT.has(code)) return 'conflict'
   if (SLOW.has(code)) return 'slow'
+  // Class 28, invalid authorization: a password that was changed, a role that may not log in any more.
+  if (/^28[0-9A-Z]{3}$/.test(code)) return 'denied'
   return 'refused'
 }

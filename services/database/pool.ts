@@ -99,7 +99,7 @@ export class Pool {
         if (error instanceof RegentError) throw error
         const fault = faultOf(error)
         if (fault === 'conflict' && attempt < CONFLICT_TRIES && performance.now() < deadline) continue
-        if (fault === 'away') throw new RegentError('RGT_DATABASE_AWAY', { cause: error })
+        if (fault === 'away' || fault === 'denied') throw new RegentError('RGT_DATABASE_AWAY', { cause: error })
         if (fault === 'unknown') throw new RegentError(this.#isClosed ? 'RGT_SHUTTING_DOWN' : 'RGT_OUTCOME_UNKNOWN', { cause: error })
         if (fault === 'slow' || fault === 'conflict') throw new RegentError('RGT_DATABASE_SLOW', { cause: error })
         throw error

@@ -1,5 +1,6 @@
 import type { FileBuffer } from '../buffer/file-buffer.ts'
 import type { Entry } from '../buffer/reader.ts'
+import { codeOf } from '../database/faults.ts'
 import type { Pool } from '../database/pool.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import { RegentError, hasCode } from '../errors.ts'
@@ -32,7 +33,7 @@ export interface DrainOptions {
 }
 
 interface Batch {
-  records: { entry: Entry, messages: Outgoing[] }[]
+  records: { entry: Entry, heldMs: number, messages: Outgoing[] }[]
   messages: number
 }
 
@@ -41,6 +42,9 @@ const MOST_BYTES = 8 * 1024 * 1024
 const PROBE_TIMEOUT_MS = 2000
 // The disk or the database does not want to: what is tried again at once costs more than it brings.
 const FAULT_PAUSE_MS = 1000
+const LONGEST_PAUSE_MS = 5000
+const DOUBTS_TO_SLOW_DOWN = 3
+const DOUBTS_TO_BE_STUCK = 8
 // Windows are loaded once for records that get older while the drain goes on.
 const SPARE_SECONDS = 60
 
@@ -56,24 +60,32 @@ export class Drain {
   #isClosed = false
   /** False at the start and after an outage: push maintenance may have been switched on elsewhere. */
   #knowsSettings = false
-  /** The database said that it could be used, and then could not, as with a full disk: it has to show it. */
-  #isDoubtful = false
+  /** How often in a row the database said that it could be used, and then could not, as with a full disk: it has to show it. */
+  #doubts = 0
   #wake: (() => void) | null = null
   /** What is being moved: kept over an attempt that failed, with what it has settled. */
   #batch: Batch | null = null
+  /** The code of what the last attempt failed with, once it was said. */
+  #fault: string | null = null
+  /** Messages of the next call; fewer after one that took too long. */
+  #most: number
   #appender: { appender: Appender, reachSeconds: number } | null = null
   #released: Promise<void> = Promise.resolve()
 
   constructor (options: DrainOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
+    this.#most = options.batch
   }
 
   /** There may be something to do. */
   kick (): void {
     if (this.#isClosed || this.#running !== null || !this.#hasWork()) return
     this.#running = this.#run().catch((error: unknown) => {
-      this.#options.log.error({ err: error }, 'draining the file buffer failed and is tried again')
+      this.#options.failover.allow(Infinity)
+      // Once: it is tried again every second.
+      if (codeOf(error) !== this.#fault) this.#options.log.error({ err: error }, 'draining the file buffer failed and is tried again until it works')
+      this.#fault = codeOf(error)
       return FAULT_PAUSE_MS
     }).then(async pauseMs => {
       await this.#pause(pauseMs ?? 0)
@@ -112,11 +124,12 @@ export class Drain {
     if (!this.#knowsSettings && !await this.#isUsable()) return pauseMs
     this.#knowsSettings = true
     // Queues that have nothing in the buffer need not wait until something has been moved.
-    if (!this.#isDoubtful || failover.isMaintenance) failover.regained()
+    if (this.#doubts === 0 || this.#isStuck || failover.isMaintenance) failover.regained()
     if (failover.isMaintenance) return null
     try {
       this.#batch ??= await this.#read()
     } catch (error) {
+      failover.allow(Infinity)
       // Said by the buffer itself.
       if (hasCode(error, 'RGT_BUFFER_UNAVAILABLE')) return FAULT_PAUSE_MS
       throw error
@@ -136,29 +149,54 @@ export class Drain {
 
   async #move (batch: Batch): Promise<number | null> {
     const { failover, pauseMs } = this.#options
+    // At each attempt: what an earlier one has stored must not have come of age meanwhile.
+    for (const { entry, heldMs, messages } of batch.records) {
+      const ageSeconds = Math.max(0, Math.ceil((this.#now() - entry.timeMs + heldMs) / 1000))
+      for (const outgoing of messages) outgoing.ageSeconds = ageSeconds
+    }
     try {
       await this.#moveSplitting(batch.records)
     } catch (error) {
       failover.allow(Infinity)
       if (isOutage(error)) {
-        this.#isDoubtful = true
-        failover.lost(error)
-        return pauseMs
+        this.#doubts++
+        this.#takeLess(batch)
+        if (!this.#isStuck) failover.lost(error)
+        return this.#doubts < DOUBTS_TO_SLOW_DOWN ? pauseMs : Math.min(FAULT_PAUSE_MS * Math.max(1, this.#doubts - DOUBTS_TO_BE_STUCK), LONGEST_PAUSE_MS)
       }
       // It is there, or this is not about it.
       failover.regained()
-      if (isPassing(error)) return FAULT_PAUSE_MS
-      throw error
+      if (!isPassing(error)) throw error
+      if (hasCode(error, 'RGT_DATABASE_SLOW')) this.#takeLess(batch)
+      return FAULT_PAUSE_MS
     }
     const last = batch.records.at(-1)
     this.#batch = null
-    this.#isDoubtful = false
+    this.#most = Math.min(this.#most * 2, this.#options.batch)
+    this.#doubts = 0
+    this.#fault = null
     failover.regained()
     if (last !== undefined) {
       this.#release(last.entry.sequence)
       failover.drained(last.entry.sequence, batch.messages)
     }
     return null
+  }
+
+  /** It is this one record with which the database cannot be used: the queues that are not behind it go on. */
+  get #isStuck (): boolean {
+    return this.#doubts >= DOUBTS_TO_BE_STUCK && this.#batch?.records.length === 1
+  }
+
+  /** What takes too long at once is moved in smaller parts, and what stands before a locked partition goes ahead of it. */
+  #takeLess (batch: Batch): void {
+    this.#most = Math.max(1, Math.floor(Math.min(this.#most, batch.messages) / 2))
+    // What an attempt has settled stays, as it could not be recognised in a queue without deduplication.
+    for (let last = batch.records.at(-1); batch.records.length > 1 && batch.messages > this.#most; last = batch.records.at(-1)) {
+      if (last === undefined || last.messages.some(outgoing => outgoing.result !== null)) break
+      batch.records.pop()
+      batch.messages -= last.messages.length
+    }
   }
 
   /** Effective at once; that it is remembered is waited for once before the next. */
@@ -171,20 +209,21 @@ export class Drain {
   }
 
   async #read (): Promise<Batch> {
-    const { buffer, keys, batch: most } = this.#options
+    const { buffer, keys } = this.#options
+    const most = this.#most
     const batch: Batch = { records: [], messages: 0 }
     for (const entry of await buffer.peek({ maxRecords: Math.min(MOST_RECORDS, most), maxBytes: MOST_BYTES })) {
-      let messages: Outgoing[] = []
+      let record: ReturnType<typeof decodeRecord>
       try {
-        messages = decodeRecord(entry.payload, Math.max(0, Math.ceil((this.#now() - entry.timeMs) / 1000)), keys)
+        record = decodeRecord(entry.payload, keys)
       } catch (error) {
         if (!(error instanceof RecordError)) throw error
         await buffer.setAside(entry.sequence, error.message)
         continue
       }
-      if (batch.records.length > 0 && batch.messages + messages.length > most) break
-      batch.records.push({ entry, messages })
-      batch.messages += messages.length
+      if (batch.records.length > 0 && batch.messages + record.messages.length > most) break
+      batch.records.push({ entry, ...record })
+      batch.messages += record.messages.length
     }
     return batch
   }
@@ -195,7 +234,7 @@ export class Drain {
     try {
       await this.#store(messages)
     } catch (error) {
-      if (isOutage(error) || isPassing(error)) throw error
+      if (!isRefusal(error)) throw error
       const [record] = records
       if (records.length === 1 && record !== undefined) {
         await this.#moveByQueue(record.entry, record.messages, error)
@@ -216,12 +255,14 @@ export class Drain {
         try {
           await this.#store(messages.filter(outgoing => outgoing.queue === queue))
         } catch (fault) {
-          if (isOutage(fault) || isPassing(fault)) throw fault
+          if (!isRefusal(fault)) throw fault
           reasons.push(reasonFor(queue, fault))
         }
       }
     }
     if (reasons.length > 0) await this.#options.buffer.setAside(entry.sequence, reasons.join('; '))
+    // Should the rest of its batch have to be tried again, this is done.
+    messages.length = 0
   }
 
   async #store (messages: Outgoing[]): Promise<void> {
@@ -279,7 +320,16 @@ export class Drain {
   }
 }
 
-/** It is the moment that is wrong, not the messages. */
+// Classes of SQLSTATE that are about the data: data exceptions, constraints, limits of the program, what triggers raise, and
+// internal errors. All others (missing functions, permissions …) would befall any record.
+const REFUSALS = new Set(['22', '23', '54', 'P0', 'XX'])
+
+/** Whether it is the messages that are wrong, and will be whenever they are tried. */
+function isRefusal (error: unknown): boolean {
+  return hasCode(error, 'RGT_ENCRYPTION_KEY_MISSING') || REFUSALS.has(codeOf(error).slice(0, 2))
+}
+
+/** It is the moment that is wrong, and somebody else has said so. */
 function isPassing (error: unknown): boolean {
   return hasCode(error, 'RGT_DATABASE_SLOW') || hasCode(error, 'RGT_OVERLOADED') || hasCode(error, 'RGT_SHUTTING_DOWN') || hasCode(error, 'RGT_BUFFER_UNAVAILABLE')
 }

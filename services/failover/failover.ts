@@ -143,7 +143,7 @@ export class Failover {
     if (buffer === null) throw new RegentError('RGT_PUSHES_HELD')
     const open = messages.filter(outgoing => outgoing.result === null)
     if (open.length > 0) {
-      const { payload, queues } = encodeRecord(open, outgoing => this.#lineOf(outgoing))
+      const { payload, queues } = encodeRecord(open, { encrypts: queue => this.#options.directory.encrypts(queue), lineOf: outgoing => this.#lineOf(outgoing) })
       // Too much for an empty buffer too, but not for the database: it is to be tried again.
       if (payload.length > buffer.maxPayloadBytes) throw new RegentError('RGT_BUFFER_FULL')
       const { sequence } = await buffer.append(payload)
@@ -156,7 +156,8 @@ export class Failover {
 
   /** The drain is about to move messages: at most so many may join the buffer until it calls again. */
   allow (messages: number): void {
-    this.#allowance = this.#isClosing ? Infinity : messages
+    // What came through beyond the last allowance, as a push is never torn, counts towards this one.
+    this.#allowance = this.#isClosing ? Infinity : Math.min(this.#allowance, 0) + messages
     if (this.#allowance > 0) this.#options.onPassable()
   }
 
@@ -165,6 +166,8 @@ export class Failover {
     const { buffer, backlog } = this.#options
     backlog.drained(sequence, messages, buffer === null || buffer.stats.records === 0)
     this.#changed()
+    // Some queues may have been caught up with.
+    this.#options.onPassable()
   }
 
   /** Nobody waits any more. */

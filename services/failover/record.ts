@@ -12,7 +12,19 @@ import type { Outgoing } from '../queue/outgoing.ts'
  */
 interface Head {
   v: typeof VERSION
-  partitions: [queue: string, partition: string, messages: number][]
+  /** How long before it was written its push had been accepted, in milliseconds: by then it may have been stored. */
+  heldMs: number
+  partitions: PartitionLines[]
+}
+
+/** Sealed for good: its queue encrypts. Otherwise a sealed line may be one that was sealed to be on the safe side. */
+type PartitionLines = [queue: string, partition: string, messages: number, isSealedForGood: boolean]
+
+export interface RecordOptions {
+  /** Whether a queue encrypts; null: that is not known. */
+  encrypts: (queue: string) => boolean | null
+  /** The line that is written for a message. */
+  lineOf: (outgoing: Outgoing) => string
 }
 
 const VERSION = 1
@@ -21,7 +33,7 @@ const VERSION = 1
 export class RecordError extends Error {}
 
 /** The record of some messages, and the queues they go to. */
-export function encodeRecord (messages: readonly Outgoing[], lineOf: (outgoing: Outgoing) => string): { payload: Buffer, queues: string[] } {
+export function encodeRecord (messages: readonly Outgoing[], { encrypts, lineOf }: RecordOptions): { payload: Buffer, queues: string[] } {
   const groups = new Map<string, { queue: string, partition: string, lines: string[] }>()
   for (const outgoing of messages) {
     const { queue, partition } = outgoing
@@ -30,7 +42,8 @@ export function encodeRecord (messages: readonly Outgoing[], lineOf: (outgoing: 
     if (group === undefined) groups.set(key, group = { queue, partition, lines: [] })
     group.lines.push(lineOf(outgoing))
   }
-  const head: Head = { v: VERSION, partitions: [...groups.values()].map(({ queue, partition, lines }) => [queue, partition, lines.length]) }
+  const heldMs = Math.ceil(performance.now() - (messages[0]?.acceptedAt ?? performance.now()))
+  const head: Head = { v: VERSION, heldMs, partitions: [...groups.values()].map(({ queue, partition, lines }) => [queue, partition, lines.length, encrypts(queue) === true]) }
   const lines = [...groups.values()].flatMap(group => group.lines)
   return { payload: Buffer.from(`${JSON.stringify(head)}\n${lines.join('\n')}`), queues: [...new Set(head.partitions.map(([queue]) => queue))] }
 }
@@ -41,25 +54,24 @@ export function readHead (payload: Uint8Array): { queues: string[], messages: nu
   return { queues: [...new Set(partitions.map(([queue]) => queue))], messages: partitions.reduce((sum, [, , count]) => sum + count, 0) }
 }
 
-/**
- * The messages of a record.
- * @param ageSeconds since they were accepted
- * @throws RecordError
- */
-export function decodeRecord (payload: Buffer, ageSeconds: number, keys: KeyRing): Outgoing[] {
-  const { partitions } = parseHead(payload)
+/** The messages of a record, and how long before it was written they had been accepted. Throws RecordError. */
+export function decodeRecord (payload: Buffer, keys: KeyRing): { messages: Outgoing[], heldMs: number } {
+  const { partitions, heldMs } = parseHead(payload)
   const lines = payload.toString().split('\n')
   const messages: Outgoing[] = []
   let at = 1
-  for (const [queue, partition, count] of partitions) {
-    for (const stored of lines.slice(at, at + count)) messages.push(prepared({ queue, partition, ageSeconds, ...opened(keys, queue, partition, stored) }))
+  for (const [queue, partition, count, isSealedForGood] of partitions) {
+    for (const stored of lines.slice(at, at + count)) {
+      const forms = isSealedForGood ? { line: stored, sealed: isSealed(stored) ? stored : null } : opened(keys, queue, partition, stored)
+      messages.push(prepared({ queue, partition, ...forms }))
+    }
     at += count
   }
   if (at !== lines.length) throw new RecordError('its head does not fit its lines')
-  return messages
+  return { messages, heldMs }
 }
 
-/** A queue that encrypts no more stores what was sealed for it in clear text, if there is still a key for that. */
+/** A queue that does not encrypt stores in clear text what was sealed to be on the safe side, if there still is the key. */
 function opened (keys: KeyRing, queue: string, partition: string, stored: string): { line: string, sealed: string | null } {
   if (!isSealed(stored)) return { line: stored, sealed: null }
   try {
@@ -74,7 +86,7 @@ function parseHead (payload: Buffer): Head {
   const end = payload.indexOf('\n')
   try {
     const head = JSON.parse(payload.toString('utf8', 0, Math.max(end, 0))) as Partial<Head> | null
-    if (head?.v === VERSION && Array.isArray(head.partitions)) return head as Head
+    if (head?.v === VERSION && typeof head.heldMs === 'number' && Array.isArray(head.partitions)) return head as Head
   } catch {
     // No JSON is no record of ours either.
   }

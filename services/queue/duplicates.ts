@@ -42,7 +42,10 @@ export async function settleDuplicates (pool: Pool, targets: Iterable<Target>, f
     const suspect = suspects[idx - 1]
     if (suspect === undefined) continue
     const { entry, outgoing, position } = suspect
-    if (same) settle(outgoing, outgoing.isOurs ? 'queued' : 'duplicate', entry.id, position)
-    else (outgoing.cleared ??= new Set()).add(position)
+    if (same) {
+      settle(outgoing, outgoing.isOurs ? 'queued' : 'duplicate', entry.id, position)
+      // Whoever stored it may not have lived to say so.
+      if (outgoing.mayBeStored || outgoing.ageSeconds > 0) outgoing.writtenTo = entry
+    } else (outgoing.cleared ??= new Set()).add(position)
   }
 }

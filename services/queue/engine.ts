@@ -130,7 +130,7 @@ export class Engine {
         failover: this.#failover,
         pool,
         keys,
-        dedupBytes: options.dedupBytes,
+        dedupBytes: options.dedupBytes / 2,
         batch: buffer.drainBatch,
         pauseMs: buffer.drainPauseMs,
         readSettings: async () => { await this.#readSettings() },

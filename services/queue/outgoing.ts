@@ -17,8 +17,10 @@ export interface Outgoing {
   readonly line: string
   /** The line in sealed form, made when it first goes to a queue that encrypts. */
   sealed: string | null
-  /** How long ago it was accepted: duplicates are judged as of then. */
-  readonly ageSeconds: number
+  /** When its request came, on the monotonic clock of this process, in milliseconds. */
+  readonly acceptedAt: number
+  /** How long ago it was accepted, for what comes from the file buffer: duplicates are judged as of then. */
+  ageSeconds: number
   /** Ours: either we made the transaction id, or an earlier attempt may have stored the message. */
   isOurs: boolean
   /** An earlier attempt ended without an answer. */
@@ -44,6 +46,7 @@ export interface OutgoingGroup {
 
 /** Prepare messages for the log. `producerSub` is the verified identity of the producer, if there is one. */
 export function prepare (messages: readonly NewMessage[], producerSub: string | null): Outgoing[] {
+  const acceptedAt = performance.now()
   return messages.map(({ queue, partition, payload, transactionId: given, traceId }) => {
     const transactionId = given ?? randomUUID()
     const idText = JSON.stringify(transactionId)
@@ -56,6 +59,7 @@ export function prepare (messages: readonly NewMessage[], producerSub: string | 
       hash: hashId(transactionId),
       line: messageLine(idText, traceId, producerSub, payload),
       sealed: null,
+      acceptedAt,
       ageSeconds: 0,
       isOurs: given === null,
       mayBeStored: false,
@@ -69,7 +73,7 @@ export function prepare (messages: readonly NewMessage[], producerSub: string | 
 }
 
 /** A line that was prepared earlier, on its way into the log after all. */
-export function prepared ({ queue, partition, ageSeconds, line, sealed }: Pick<Outgoing, 'queue' | 'partition' | 'ageSeconds' | 'line' | 'sealed'>): Outgoing {
+export function prepared ({ queue, partition, line, sealed }: Pick<Outgoing, 'queue' | 'partition' | 'line' | 'sealed'>): Outgoing {
   const idText = transactionIdOf(line)
   // The cast holds: a line begins with its transaction id as a JSON string.
   const transactionId = JSON.parse(idText) as string
@@ -82,7 +86,8 @@ export function prepared ({ queue, partition, ageSeconds, line, sealed }: Pick<O
     hash: hashId(transactionId),
     line,
     sealed,
-    ageSeconds,
+    acceptedAt: performance.now(),
+    ageSeconds: 0,
     isOurs: false,
     mayBeStored: false,
     isRecognisable: true,

@@ -2,9 +2,8 @@ import type { Pool } from '../database/pool.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import type { Route } from '../failover/failover.ts'
 import { Lane } from '../lanes/lane.ts'
-import { isSharedFault } from '../lanes/shared-fault.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
-import { RegentError, hasCode } from '../errors.ts'
+import { RegentError } from '../errors.ts'
 import { Appender } from './append.ts'
 import { prepare } from './outgoing.ts'
 import type { Outgoing } from './outgoing.ts'
@@ -67,9 +66,11 @@ export class Push {
     const outgoing = prepare(messages, producerSub)
     const keys = new Set(messages.map(({ queue, partition }) => partitionKey(queue, partition)))
     const bytes = outgoing.reduce((sum, { line }) => sum + line.length, 0)
-    const outcome = await this.lane.submit(outgoing, [...keys], messages.length, bytes)
-    if ('error' in outcome) throw outcome.error
-    return outcome.results
+    const outcome = await this.lane.submit(outgoing, [...keys], messages.length, bytes).catch((error: unknown) => ({ error }))
+    if ('results' in outcome) return outcome.results
+    // What went wrong was about other requests of its call.
+    if (outgoing.every(({ result }) => result !== null)) return outgoing.map(resultOf)
+    throw afterAll(outgoing, outcome.error)
   }
 
   async #store (requests: Outgoing[][]): Promise<Outcome[]> {
@@ -83,8 +84,7 @@ export class Push {
       return requests.map(request => ({ results: request.map(resultOf) }))
     } catch (error) {
       if (failover.takesOver(error)) return await this.#keep(requests, error)
-      if (!isSharedFault(error)) throw error
-      return requests.map(request => ({ error: afterAll(request, error) }))
+      throw error
     } finally {
       // Also those parts that were written before a later one failed.
       onAvailable(availableAfter(messages))
@@ -94,11 +94,11 @@ export class Push {
   /** Into the file buffer. What may have been stored and could not be recognised when it is drained is not kept. */
   async #keep (requests: Outgoing[][], cause?: unknown): Promise<Outcome[]> {
     return await Promise.all(requests.map(async request => {
-      if (!request.every(outgoing => outgoing.isRecognisable)) return { error: afterAll(request, cause) }
+      if (!request.every(outgoing => outgoing.isRecognisable)) return { error: cause }
       try {
         return { results: await this.#options.failover.keep(request) }
       } catch (error) {
-        return { error: afterAll(request, error) }
+        return { error }
       }
     }))
   }
@@ -116,8 +116,11 @@ export function resultOf (outgoing: Outgoing): StoredMessage {
   return outgoing.result
 }
 
-/** What a request is told that failed. After an attempt whose outcome is unknown it still is, whatever came then. */
+/**
+ * What a request is told that failed. Errors that may be tried again say that nothing was changed: not when part of it was
+ * stored, nor after an attempt whose outcome is unknown.
+ */
 function afterAll (request: readonly Outgoing[], error: unknown): unknown {
-  const isUnknown = request.some(outgoing => outgoing.mayBeStored || outgoing.result !== null)
-  return isUnknown && !hasCode(error, 'RGT_OUTCOME_UNKNOWN') ? new RegentError('RGT_OUTCOME_UNKNOWN', { cause: error }) : error
+  const isChanged = request.some(outgoing => outgoing.mayBeStored || outgoing.result !== null)
+  return isChanged && error instanceof RegentError && error.retryable ? new RegentError('RGT_OUTCOME_UNKNOWN', { cause: error }) : error
 }

@@ -149,6 +149,18 @@ t.test('retries and dead letters', async t => {
       join regent.queues q on q.id = p.queue_id where q.name = 'counted'`, [], 'nothing is kept about messages that are done')
   })
 
+  t.test('goes on counting for what is left when some of it is popped with autoAck', async t => {
+    await pushIds(service, 'partly', ['a', 'b', 'c'])
+    await take(service, 'partly?batch=3')
+    await expireLeases(sql, 'partly')
+    t.same(await takeIds(service, 'partly?batch=1&autoAck=true'), ['a'])
+    t.same((await take(service, 'partly?batch=2')).map(message => message.deliveryCount), [2, 2])
+    await expireLeases(sql, 'partly')
+    t.same(await takeIds(service, 'partly?batch=2&autoAck=true'), ['b', 'c'])
+    t.same(await sql`select from regent.attempts t join regent.partitions p on p.id = t.partition_id
+      join regent.queues q on q.id = p.queue_id where q.name = 'partly'`, [], 'nothing is kept about messages that are done')
+  })
+
   t.test('accepts a dead-letter acknowledgement of a message that was deleted meanwhile', async t => {
     await pushIds(service, 'deleted', ['a'])
     await pushIds(service, 'deleted', ['b'])

@@ -277,15 +277,17 @@ begin
             where t.partition_id = c.partition_id and t.group_id = c.group_id;
         else
           if p_auto[v_open] then
-            update regent.cursors t
-              set committed = v_a, lease_id = null, lease_to = v_a, retried = false, consumed_at = clock_timestamp(),
-                  acked = t.acked - int8multirange(int8range(null, v_a, '[]')),
-                  available_at = case when p.head > v_a then clock_timestamp() else regent.settle_cursor(c.partition_id, v_a) end
-              where t.partition_id = c.partition_id and t.group_id = c.group_id;
             if c.retried then
               delete from regent.attempts t
                 where t.partition_id = c.partition_id and t.group_id = c.group_id and t.position <= v_a;
+              -- Messages behind those taken may have come before, too.
+              c.retried := exists (select from regent.attempts t where t.partition_id = c.partition_id and t.group_id = c.group_id);
             end if;
+            update regent.cursors t
+              set committed = v_a, lease_id = null, lease_to = v_a, retried = c.retried, consumed_at = clock_timestamp(),
+                  acked = t.acked - int8multirange(int8range(null, v_a, '[]')),
+                  available_at = case when p.head > v_a then clock_timestamp() else regent.settle_cursor(c.partition_id, v_a) end
+              where t.partition_id = c.partition_id and t.group_id = c.group_id;
           else
             update regent.cursors t
               set committed = v_committed, lease_id = lease, lease_to = v_a, retried = c.retried,
