@@ -36,7 +36,8 @@ async function schemaPlugin (app: FastifyInstance, { connection }: SchemaPluginO
       app.decorate('schemaReady', Promise.resolve())
       return
     } catch (error) {
-      if (faultOf(error) === 'refused') throw error
+      const fault = faultOf(error)
+      if (fault === 'refused' || fault === 'denied') throw error
       if (performance.now() + PAUSE_MS > until) {
         if (app.fileBuffer === null) throw error
         break
