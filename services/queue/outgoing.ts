@@ -50,25 +50,8 @@ export function prepare (messages: readonly NewMessage[], producerSub: string | 
   return messages.map(({ queue, partition, payload, transactionId: given, traceId }) => {
     const transactionId = given ?? randomUUID()
     const idText = JSON.stringify(transactionId)
-    return {
-      queue,
-      partition,
-      traceId,
-      transactionId,
-      idText,
-      hash: hashId(transactionId),
-      line: messageLine(idText, traceId, producerSub, payload),
-      sealed: null,
-      acceptedAt,
-      ageSeconds: 0,
-      isOurs: given === null,
-      mayBeStored: false,
-      isRecognisable: true,
-      cleared: null,
-      duplicateOf: null,
-      writtenTo: null,
-      result: null
-    }
+    const line = messageLine(idText, traceId, producerSub, payload)
+    return begin({ queue, partition, traceId, transactionId, idText, line, sealed: null, acceptedAt, isOurs: given === null })
   })
 }
 
@@ -77,18 +60,25 @@ export function prepared ({ queue, partition, line, sealed }: Pick<Outgoing, 'qu
   const idText = transactionIdOf(line)
   // The cast holds: a line begins with its transaction id as a JSON string.
   const transactionId = JSON.parse(idText) as string
+  return begin({ queue, partition, traceId: null, transactionId, idText, line, sealed, acceptedAt: performance.now(), isOurs: false })
+}
+
+type Beginning = Pick<Outgoing, 'queue' | 'partition' | 'traceId' | 'transactionId' | 'idText' | 'line' | 'sealed' | 'acceptedAt' | 'isOurs'>
+
+/** Written out: spreading costs more than all the rest of it. */
+function begin ({ queue, partition, traceId, transactionId, idText, line, sealed, acceptedAt, isOurs }: Beginning): Outgoing {
   return {
     queue,
     partition,
-    traceId: null,
+    traceId,
     transactionId,
     idText,
     hash: hashId(transactionId),
     line,
     sealed,
-    acceptedAt: performance.now(),
+    acceptedAt,
     ageSeconds: 0,
-    isOurs: false,
+    isOurs,
     mayBeStored: false,
     isRecognisable: true,
     cleared: null,
