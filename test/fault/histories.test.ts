@@ -9,13 +9,13 @@ import { runHistory } from './histories/history.ts'
 
 const SEED = process.env.REGENT_HISTORY_SEED ?? String(randomInt(1e9))
 const SECONDS = Number(process.env.REGENT_HISTORY_SECONDS ?? 0)
-const COUNT = Number(process.env.REGENT_HISTORY_COUNT ?? (SECONDS > 0 ? Infinity : 3))
+const COUNT = Number(process.env.REGENT_HISTORY_COUNT ?? (SECONDS > 0 ? Infinity : 2))
 const STEPS = Number(process.env.REGENT_HISTORY_STEPS ?? 60)
 // Folder for what happened in histories that went wrong.
 const TRACE = process.env.REGENT_HISTORY_TRACE
 
 // As many as were asked for take as long as they do.
-const TIMEOUT_MS = COUNT > 3 || SECONDS > 0 || STEPS > 60 ? 0 : 240_000
+const TIMEOUT_MS = COUNT > 2 || SECONDS > 0 || STEPS > 60 ? 0 : 240_000
 t.setTimeout(TIMEOUT_MS)
 
 t.test('what clients were told and what the database holds agree, whatever happened', async t => {
