@@ -136,7 +136,8 @@ export class Failover {
 
   /**
    * Put the messages of one push into the buffer, but for those that an attempt has stored already.
-   * @throws RegentError RGT_BUFFER_* or RGT_OVERLOADED; RGT_PUSHES_HELD when there is no buffer; RGT_ENCRYPTION_KEY_MISSING
+   * @throws RegentError RGT_BUFFER_FULL, RGT_BUFFER_UNAVAILABLE, RGT_OVERLOADED; RGT_PUSHES_HELD when there is no buffer;
+   *   RGT_ENCRYPTION_KEY_MISSING
    */
   async keep (messages: readonly Outgoing[]): Promise<PushResult[]> {
     const { buffer, backlog } = this.#options

@@ -23,7 +23,7 @@ export async function parked (service: Service): Promise<number> {
 
 /** Wait until so many pops are parked and nobody is looking for them any more. */
 export async function untilParked (service: Service, count: number, proxy?: FaultProxy): Promise<void> {
-  await until(async () => await parked(service) === count)
+  await until(async () => await parked(service) === count, 60_000)
   if (proxy === undefined) return
   let seen = -1
   // The looks of the last arrivals: over once a round trip through health brings no new one.
