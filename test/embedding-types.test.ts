@@ -8,7 +8,7 @@ import { projectDir } from './fixtures/server-process.ts'
 const SOURCE = `
 import Fastify from 'fastify'
 import regent, { RegentError, FieldError, ERRORS } from 'regent'
-import type { EmbeddedQueue, PoppedMessage, PushedMessage, RegentOptions, ErrorCode } from 'regent'
+import type { BufferedPush, EmbeddedQueue, PoppedMessage, PushedMessage, RegentOptions, ErrorCode } from 'regent'
 
 // Names that Regent uses within its own scope are free for the application to declare.
 declare module 'fastify' {
@@ -24,7 +24,7 @@ await app.register(regent, { prefix: '/mq', databaseUrl: 'postgres://localhost/x
 await app.register(regent, { decorator: 'jobs', databaseHost: '/run/postgresql', databaseSchema: 'jobs' })
 
 const queue: EmbeddedQueue = app.regent
-const pushed: PushedMessage[] = await queue.push([{ queue: 'q', payload: { any: ['thing'] } }])
+const pushed: (PushedMessage | BufferedPush)[] = await queue.push([{ queue: 'q', payload: { any: ['thing'] } }])
 const popped: PoppedMessage[] = await app.jobs.pop({ queue: 'q', waitMs: 10, signal: AbortSignal.timeout(1) })
 await queue.ack(popped, 'failed', 'why')
 await queue.transaction({ ack: popped, push: [{ queue: 'r', payload: pushed }] })

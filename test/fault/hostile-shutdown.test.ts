@@ -1,7 +1,7 @@
 // SIGTERM in the middle of everything: whoever asked for something is answered, whoever only pretends holds nothing up.
 import t from 'tap'
 import { untilBlocked } from '../invariants/support.ts'
-import { connect, until } from '../support.ts'
+import { connect, request, until } from '../support.ts'
 import { RawClient, pollText, pushText } from './raw-client.ts'
 import { notOnLinux, startServer } from './server-under-test.ts'
 
@@ -24,6 +24,8 @@ t.test('SIGTERM with 1,000 parked pops, pushes in flight and stalled clients: al
   await holder`lock table regent.segments in exclusive mode`
   const pushes = await client.openMany(PUSHES, i => pushText('pushed', i))
   await untilBlocked(sql)
+  // All of them have been read: what has not may be let go.
+  await until(async () => Number(/^queen_response_registry_size\{.*\} (\d+)$/m.exec((await request(`${url}/metrics/prometheus`)).text)?.[1]) >= POLLS + PUSHES, 60_000)
   server.process.kill('SIGTERM')
   const signalledAt = performance.now()
 
