@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { RegentError, hasCode } from '../errors.ts'
 import { isSharedFault } from './shared-fault.ts'
 
-// A restarting PostgreSQL is usually back within this; a client's own retry takes over afterwards.
-const KEEP_TRYING_MS = 3000
+/** A restarting PostgreSQL is usually back within this; a client's own retry takes over afterwards. */
+export const KEEP_TRYING_MS = 3000
 const PAUSE_MS = 100
 
 export interface RetryOptions {

@@ -8,6 +8,7 @@ import { Backlog } from '../failover/backlog.ts'
 import { Drain } from '../failover/drain.ts'
 import { Failover } from '../failover/failover.ts'
 import { Removals } from '../jobs/removals.ts'
+import { KEEP_TRYING_MS } from '../lanes/retry.ts'
 import { Counters } from '../metrics/counters.ts'
 import { Notifier } from '../notify/notifier.ts'
 import { hintOf, shortName } from '../poll/hint.ts'
@@ -54,9 +55,7 @@ export interface EngineOptions {
 }
 
 // A backend that was terminated is replaced within this; what takes longer is for the file buffer.
-const KEEP_TRYING_MS = 500
-// A restarting PostgreSQL is usually back within this; a client's own retry takes over afterwards.
-const KEEP_TRYING_WITHOUT_BUFFER_MS = 3000
+const KEEP_TRYING_WITH_BUFFER_MS = 500
 // Long enough for the partitions behind it, short enough for a process that has the key.
 const UNREADABLE_HOLD_MS = 5000
 
@@ -146,7 +145,7 @@ export class Engine {
       directory: this.#directory,
       keys,
       failover: this.#failover,
-      keepTryingMs: buffer === null ? KEEP_TRYING_WITHOUT_BUFFER_MS : KEEP_TRYING_MS,
+      keepTryingMs: buffer === null ? KEEP_TRYING_MS : KEEP_TRYING_WITH_BUFFER_MS,
       onAvailable
     })
     this.#ack = new Ack({ pool, deliveries: this.#deliveries, onAvailable })
