@@ -82,7 +82,8 @@ export interface Service {
 export async function startService (t: Test, options: Partial<RegentOptions> = {}): Promise<Service> {
   const url = options.databaseUrl ?? await createDatabase(t)
   const app = Fastify({ routerOptions: { maxParamLength: 4096 }, forceCloseConnections: true })
-  await app.register(regent, { ...options, databaseUrl: url })
+  // The event loop is shared with the test, and with whatever else keeps this machine busy.
+  await app.register(regent, { maxEventLoopDelayMs: 0, ...options, databaseUrl: url })
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
   const close = async (): Promise<void> => { await app.close() }
   t.teardown(close)
