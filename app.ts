@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import channels from './plugins/channels.ts'
 import cors from './plugins/cors.ts'
 import errors from './plugins/errors.ts'
 import fileBuffer from './plugins/file-buffer.ts'
@@ -87,6 +88,7 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(metrics, options)
   await app.register(maintenance)
   await app.register(jobs, { connection, ...options })
+  await app.register(channels, options)
 
   app.addHook('onRoute', route => { route.bodyLimit ??= options.maxBodyBytes })
   // The prefix holds for this instance already; handed on, it would be added once more.

@@ -66,6 +66,22 @@ export interface RegentOptions {
   /** Messages moved from it to the database by one call, and the time between two looks at a database that is away. */
   fileBufferMaxBatch: number
   fileBufferFlushMs: number
+  /** TCP port of the channels; 0: any free one; undefined: none is opened. */
+  channelsPort: number | undefined
+  channelsHost: string
+  /** Connections at once; requests of a channel that wait for a receiver; live operations of one client in each role. */
+  channelsMaxConnections: number
+  channelsMaxQueued: number
+  channelsMaxOperations: number
+  /** Output waiting for a client from which on those who write to it are not read. */
+  channelsMaxPendingBytes: number
+  /** How long a client may accept nothing of its waiting output; take for a frame that it has begun. */
+  channelsStallMs: number
+  channelsFrameMs: number
+  /** Of an operation that names no timeout. */
+  channelsDefaultTimeoutMs: number
+  /** For what is still to be sent when a connection is closed. */
+  channelsCloseMs: number
   workerId: string
   /** The key that payloads of encrypted queues are sealed with: 64 hex digits. */
   encryptionKey: string | undefined
@@ -85,7 +101,7 @@ export interface ServerOptions {
 }
 
 type Rule =
-  | { env: string, overriddenBy?: string, default: number, min: number, max: number, unit?: string, doc: string }
+  | { env: string, overriddenBy?: string, default: number | undefined, min: number, max: number, unit?: string, doc: string }
   | { env: string, default: boolean, doc: string }
   | { env: string, default: string | undefined, pattern?: RegExp, oneOf?: readonly string[], hint?: string, check?: (text: string) => string | null, doc: string }
 
@@ -136,6 +152,16 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   fileBufferEventsPerFile: { env: 'FILE_BUFFER_EVENTS_PER_FILE', default: 10_000, min: 1, max: MAX_INT, doc: 'Pushes per file of the buffer; a file has at most 64 MB' },
   fileBufferMaxBatch: { env: 'FILE_BUFFER_MAX_BATCH', default: 5000, min: 1, max: 50_000, doc: 'Messages moved from the file buffer to the database by one call' },
   fileBufferFlushMs: { env: 'FILE_BUFFER_FLUSH_MS', default: 100, min: 10, max: 60_000, unit: 'ms', doc: 'Time between two looks whether the database is back' },
+  channelsPort: { env: 'CHANNELS_PORT', default: undefined, min: 0, max: 65535, doc: 'TCP port of the request/reply channels; 0: any free one; unset: none' },
+  channelsHost: { env: 'CHANNELS_HOST', default: '127.0.0.1', doc: 'Address they listen on; whoever reaches it may use them' },
+  channelsMaxConnections: { env: 'CHANNELS_MAX_CONNECTIONS', default: 10_000, min: 1, max: 1_000_000, doc: 'Most channel connections; more are closed at once' },
+  channelsMaxQueued: { env: 'CHANNELS_MAX_QUEUED', default: 1024, min: 1, max: 1_000_000, doc: 'Most requests of a channel that wait for a receiver; one more is refused' },
+  channelsMaxOperations: { env: 'CHANNELS_MAX_OPERATIONS', default: 4096, min: 1, max: 1_000_000, doc: 'Most live requests of a client, and most it serves or waits for; one more is refused' },
+  channelsMaxPendingBytes: { env: 'CHANNELS_MAX_PENDING_BYTES', default: 8 * 1024 * 1024, min: 65_536, max: 1_073_741_824, unit: 'bytes', doc: 'Output waiting for a client from which on those who write to it are not read' },
+  channelsStallMs: { env: 'CHANNELS_STALL_TIMEOUT', default: 5000, min: 100, max: 3_600_000, unit: 'ms', doc: 'A client that accepts nothing of its waiting output for so long is disconnected' },
+  channelsFrameMs: { env: 'CHANNELS_FRAME_TIMEOUT', default: 120_000, min: 100, max: 3_600_000, unit: 'ms', doc: 'Longest time to a first frame, and for the rest of a frame that has begun' },
+  channelsDefaultTimeoutMs: { env: 'CHANNELS_DEFAULT_TIMEOUT', default: 30_000, min: 1, max: MAX_INT, unit: 'ms', doc: 'Timeout of a request or claim that names none' },
+  channelsCloseMs: { env: 'CHANNELS_CLOSE_TIMEOUT', default: 1000, min: 1, max: 60_000, unit: 'ms', doc: 'Longest orderly close of a channel connection' },
   workerId: { env: 'WORKER_ID', default: 'regent-1', doc: 'Name of this process in health and database sessions' },
   encryptionKey: { env: 'QUEEN_ENCRYPTION_KEY', default: undefined, check: keyFault, doc: 'Key for the payloads of encrypted queues: 64 hex digits' },
   encryptionKeys: { env: 'ENCRYPTION_KEYS', default: undefined, check: ringFault, doc: 'Keys for them as kid:hex,kid:hex: the first seals, all open; see docs/encryption.md' }
@@ -239,7 +265,7 @@ function faultOf (value: unknown, rule: Rule): string | null {
 /** A variable's text as the type its rule wants; text that does not fit is left as it is, to be reported. */
 function fromText (text: string | undefined, rule: Rule | undefined): unknown {
   if (text === undefined || text === '' || rule === undefined) return undefined
-  if (typeof rule.default === 'number') return /^-?\d+$/.test(text) ? Number(text) : text
+  if ('min' in rule) return /^-?\d+$/.test(text) ? Number(text) : text
   if (typeof rule.default === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
   return text
 }

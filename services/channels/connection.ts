@@ -1,0 +1,135 @@
+import type { Client } from './client.ts'
+import type { Deadline, Deadlines } from './deadlines.ts'
+import type { Frame } from './frame.ts'
+import { FrameReader } from './frame-reader.ts'
+import type { ChannelLimits } from './limits.ts'
+import { Outbox } from './outbox.ts'
+import type { Transport } from './transport.ts'
+
+/** Who is told what a connection brings. */
+export interface ConnectionOwner {
+  /** @returns where the frame led to: while that has too much to send, the frame's writer is not read */
+  take: (connection: Connection, frame: Frame) => Connection | null
+  /** No frame comes from it any more. Told once or several times. */
+  left: (connection: Connection, reason: string) => void
+  closed: (connection: Connection) => void
+}
+
+export interface ConnectionOptions {
+  transport: Transport
+  deadlines: Deadlines
+  limits: ChannelLimits
+  owner: ConnectionOwner
+}
+
+/** One peer's two directions: frames in, one after the other, and what is to be sent to it. */
+export class Connection {
+  /** Who it is, from its first frame on. */
+  client: Client | null = null
+  readonly #options: ConnectionOptions
+  readonly #outbox: Outbox
+  readonly #reader = new FrameReader()
+  #state: 'open' | 'finishing' | 'closed' = 'open'
+  #isWaiting = false
+  /** For the first frame, for the rest of a frame, for the close: one at a time. */
+  #deadline: Deadline | null
+  #watchedFrame = 0
+
+  constructor (options: ConnectionOptions) {
+    const { transport, deadlines, limits } = options
+    this.#options = options
+    this.#outbox = new Outbox({ transport, deadlines, limits, stalled: () => { this.#giveUp('stalled') } })
+    this.#deadline = deadlines.set(limits.frameMs, () => { this.#leave('no frame in time') })
+  }
+
+  /** Bytes to be sent. */
+  get pendingBytes (): number {
+    return this.#outbox.pendingBytes
+  }
+
+  /** Bytes have come in. Once the connection is being closed they are of no interest. */
+  receive (chunk: Buffer): void {
+    if (this.#state !== 'open') return
+    this.#reader.push(chunk)
+    this.#read()
+  }
+
+  /** The peer has ended its side; that is a disconnect. */
+  ended (): void {
+    this.#leave('ended by the peer')
+  }
+
+  /** The transport is gone. */
+  closed (): void {
+    if (this.#state === 'closed') return
+    const { owner, deadlines } = this.#options
+    this.#state = 'closed'
+    deadlines.clear(this.#deadline)
+    owner.left(this, 'closed')
+    this.#outbox.close()
+    owner.closed(this)
+  }
+
+  write (bytes: readonly Buffer[]): void {
+    this.#outbox.write(bytes)
+  }
+
+  /** Send what there is to send, then close. */
+  finish (): void {
+    if (this.#state !== 'open') return
+    const { transport, deadlines, limits } = this.#options
+    this.#state = 'finishing'
+    deadlines.clear(this.#deadline)
+    this.#deadline = deadlines.set(limits.closeMs, () => { transport.destroy() })
+    this.#outbox.finish(() => { transport.end() })
+    // Unread input would turn the close into a reset, and the peer might lose what was sent last.
+    transport.resume()
+  }
+
+  #leave (reason: string): void {
+    if (this.#state !== 'open') return
+    this.#options.owner.left(this, reason)
+    this.finish()
+  }
+
+  #giveUp (reason: string): void {
+    const { owner, deadlines, transport } = this.#options
+    if (this.#state === 'open') owner.left(this, reason)
+    this.#state = 'finishing'
+    deadlines.clear(this.#deadline)
+    transport.destroy()
+  }
+
+  #read (): void {
+    while (this.#state === 'open' && !this.#isWaiting) {
+      const frame = this.#reader.next()
+      if (frame === null) break
+      const led = this.#options.owner.take(this, frame)
+      if (led !== null && led.#outbox.isFull && this.#state === 'open') this.#waitFor(led.#outbox)
+    }
+    this.#watch()
+  }
+
+  #waitFor (outbox: Outbox): void {
+    this.#isWaiting = true
+    this.#options.transport.pause()
+    outbox.onceDrained(() => {
+      this.#isWaiting = false
+      if (this.#state !== 'open') return
+      this.#read()
+      // What was left of the last chunk may have filled it again.
+      if (!this.#isWaiting) this.#options.transport.resume()
+    })
+  }
+
+  /** A frame that has begun is to end; not while it is us who do not read it. */
+  #watch (): void {
+    if (this.#state !== 'open' || this.client === null) return
+    const { deadlines, limits } = this.#options
+    const isInside = !this.#isWaiting && this.#reader.isInsideFrame
+    if (isInside && this.#deadline !== null && this.#watchedFrame === this.#reader.begun) return
+    deadlines.clear(this.#deadline)
+    this.#watchedFrame = this.#reader.begun
+    this.#deadline = isInside ? deadlines.set(limits.frameMs, () => { this.#leave('no whole frame in time') }) : null
+  }
+}

@@ -1,0 +1,89 @@
+import type { Test } from 'tap'
+import { Broker } from '../../services/channels/broker.ts'
+import { DEFAULT_LIMITS } from '../../services/channels/limits.ts'
+import type { ChannelLimits } from '../../services/channels/limits.ts'
+import { TcpServer } from '../../services/channels-tcp/tcp-server.ts'
+import { until } from '../support.ts'
+import { RawClient } from './raw-client.ts'
+import { REQUEST, RESPONSE, id } from './raw-frames.ts'
+import type { Hex } from './raw-frames.ts'
+
+const log = { debug: () => {} }
+
+export interface Channels {
+  broker: Broker
+  port: number
+  /** A client of the channel that most of a test happens in, or of another. */
+  join: (channel?: Hex, clientId?: Hex) => Promise<RawClient>
+  /** All clients' operations are over, whatever became of them: nothing may be left of them. */
+  isEmpty: () => boolean
+}
+
+/** A broker on a free port. When the test is over and its clients have left, its tables must be empty. */
+export async function startChannels (t: Test, limits: Partial<ChannelLimits> = {}): Promise<Channels> {
+  const broker = new Broker({ limits: { ...DEFAULT_LIMITS, ...limits }, log })
+  const server = new TcpServer({ broker, maxConnections: 1000, log })
+  await server.listen(0, '127.0.0.1')
+  const port = server.address?.port ?? 0
+  const home = id()
+  const clients: RawClient[] = []
+  const isEmpty = (): boolean => Object.values(broker.figures()).every(count => count === 0)
+  t.teardown(async () => {
+    for (const client of clients) client.socket.destroy()
+    await until(isEmpty).catch(() => { t.match(broker.figures(), { connections: 0 }, 'something was left behind') })
+    if (!isEmpty()) throw new Error(`left behind: ${JSON.stringify(broker.figures())}`)
+    await Promise.all([server.close(), broker.close()])
+  })
+  return {
+    broker,
+    port,
+    isEmpty,
+    join: async (channel = home, clientId = id()) => {
+      const client = await RawClient.connect(t, port, channel, clientId)
+      clients.push(client)
+      return client
+    }
+  }
+}
+
+/** A claim of X was given the request of S and accepted; both know. */
+export async function accepted (sender: RawClient, receiver: RawClient): Promise<Hex> {
+  receiver.claim()
+  await receiver.sync()
+  const request = sender.open()
+  await take(sender, receiver, request)
+  return request
+}
+
+/** The receiver gets this request's start and accepts it; the sender hears of it. */
+export async function take (sender: RawClient, receiver: RawClient, request: Hex): Promise<void> {
+  await gets(receiver, request)
+  receiver.accept(request, sender)
+  await gets(sender, request)
+}
+
+async function gets (client: RawClient, request: Hex): Promise<void> {
+  const start = await client.next()
+  if (start.request !== request || start.type !== 4) throw new Error(`type ${start.type} of ${start.request} instead of the start of ${request}`)
+}
+
+/** From acceptance to the end, as a client that never polls does it. Fails unless both see exactly what they must. */
+export async function finishExchange (t: Test, sender: RawClient, receiver: RawClient, request: Hex): Promise<void> {
+  sender.ask(request, 'hello')
+  t.same(await receiver.nextTexts(2), ['chunk|request 0 "hello"', 'chunk|request 1 final ""'])
+  receiver.reply(request, sender, 'HELLO')
+  t.same(await sender.nextTexts(2), ['chunk|response 0 "HELLO"', 'chunk|response 1 final ""'])
+  sender.done(request)
+  t.same(await receiver.nextTexts(1), ['end|request'])
+  receiver.over(request, sender)
+  t.same(await sender.nextTexts(1), ['end|response'])
+}
+
+/** A whole exchange between two that have nothing else under way: both are well. */
+export async function works (t: Test, sender: RawClient, receiver: RawClient): Promise<void> {
+  await finishExchange(t, sender, receiver, await accepted(sender, receiver))
+  t.ok(await sender.isQuiet())
+  t.ok(await receiver.isQuiet())
+}
+
+export { REQUEST, RESPONSE }
