@@ -1,33 +1,39 @@
 import t from 'tap'
+import type { Test } from 'tap'
 import { until } from '../support.ts'
+import { FakeClock } from './fake-clock.ts'
 import { CHUNK, FINAL, REQUEST, RESPONSE } from './raw-frames.ts'
 import { accepted, startChannels, take, works } from './support.ts'
+import type { Channels } from './support.ts'
 
-/** How long something took. */
-async function timed<T> (what: Promise<T>): Promise<{ result: T, ms: number }> {
-  const start = performance.now()
-  return { result: await what, ms: performance.now() - start }
+async function startStopped (t: Test): Promise<Channels & { clock: FakeClock }> {
+  const clock = new FakeClock()
+  return { ...await startChannels(t, {}, clock), clock }
 }
 
 t.test('a request that nobody takes ends at its timeout, and is given to nobody later', async t => {
   const { join } = await startChannels(t)
   const [sender, receiver] = [await join(), await join()]
+  const start = performance.now()
   const request = sender.open(undefined, { timeoutMs: 300 })
-  const { result, ms } = await timed(sender.nextError())
-  t.same([result.request, result.payload.toString()], [request, 'timeout'])
-  t.ok(ms > 200, `not before its time: ${ms} ms`)
+  const error = await sender.nextError()
+  t.same([error.request, error.payload.toString()], [request, 'timeout'])
+  t.ok(performance.now() - start > 250, 'not before its time')
   receiver.claim()
   t.ok(await receiver.isQuiet())
   t.ok(await sender.isQuiet())
 })
 
 t.test('a request that is not served in time ends for both, and both can go on at once', async t => {
-  const { join } = await startChannels(t)
+  const { join, clock } = await startStopped(t)
   const [sender, receiver] = [await join(), await join()]
   receiver.claim()
   await receiver.sync()
   const request = sender.open(undefined, { timeoutMs: 400 })
   await take(sender, receiver, request)
+  clock.advance(399)
+  t.ok(await sender.isQuiet())
+  clock.advance(1)
   t.equal((await sender.nextError()).request, request)
   t.equal((await receiver.nextError()).request, request)
   receiver.reply(request, sender, 'late')
@@ -37,37 +43,52 @@ t.test('a request that is not served in time ends for both, and both can go on a
   await works(t, sender, receiver)
 })
 
-t.test('the clock of a request goes on when it is given to a second receiver, and until its end', async t => {
-  const { join, broker } = await startChannels(t)
+t.test('the clock of a request goes on when it is given to a second receiver', async t => {
+  const { join, broker, clock } = await startStopped(t)
   const [sender, gone, receiver] = [await join(), await join(), await join()]
   gone.claim()
   await gone.sync()
-  const opened = performance.now()
-  const request = sender.open(undefined, { timeoutMs: 1500 })
+  const request = sender.open(undefined, { timeoutMs: 1000 })
   await gone.next()
-  await new Promise(resolve => setTimeout(resolve, 700))
+  clock.advance(600)
   gone.socket.destroy()
   await until(() => broker.figures().queued === 1)
+  clock.advance(300)
   receiver.claim()
   await take(sender, receiver, request)
+  clock.advance(99)
+  t.ok(await sender.isQuiet())
+  clock.advance(1)
+  t.equal((await sender.nextError()).payload.toString(), 'timeout')
+  t.equal((await receiver.nextError()).request, request)
+})
+
+t.test('the clock of a request runs until its end; after the sender\'s end its receiver is left alone', async t => {
+  const { join, clock } = await startStopped(t)
+  const [sender, receiver] = [await join(), await join()]
+  const request = await accepted(sender, receiver)
   sender.send(CHUNK, REQUEST, request, { sequence: FINAL })
   receiver.send(CHUNK, RESPONSE, request, { client: sender.id, sequence: FINAL })
   t.same(await sender.nextTexts(1), ['chunk|response 0 final ""'])
   sender.done(request)
-  t.equal((await sender.nextError()).payload.toString(), 'timeout')
-  const ms = performance.now() - opened
-  t.ok(ms >= 1400 && ms < 2150, `not started anew: ${ms} ms`)
   t.same(await receiver.nextTexts(2), ['chunk|request 0 final ""', 'end|request'])
-  t.ok(await receiver.isQuiet(), 'no error after the sender\'s end')
+  clock.advance(5000)
+  t.equal((await sender.nextError()).request, request)
+  t.ok(await receiver.isQuiet())
+  receiver.over(request, sender)
+  t.ok(await sender.isQuiet())
 })
 
 t.test('a claim that nobody answers ends at its timeout, and gets nothing later', async t => {
-  const { join } = await startChannels(t)
+  const { join, clock } = await startStopped(t)
   const [sender, receiver] = [await join(), await join()]
   const claim = receiver.claim(undefined, { timeoutMs: 300 })
-  const { result, ms } = await timed(receiver.nextError())
-  t.same([result.request, result.client, result.payload.toString()], [claim, receiver.id, 'timeout'])
-  t.ok(ms > 200, `not before its time: ${ms} ms`)
+  await receiver.sync()
+  clock.advance(299)
+  t.ok(await receiver.isQuiet())
+  clock.advance(1)
+  const error = await receiver.nextError()
+  t.same([error.request, error.client, error.payload.toString()], [claim, receiver.id, 'timeout'])
   const request = sender.open()
   t.ok(await sender.isQuiet())
   t.ok(await receiver.isQuiet())
@@ -76,17 +97,17 @@ t.test('a claim that nobody answers ends at its timeout, and gets nothing later'
 })
 
 t.test('a claim\'s own clock stops when it is given a request', async t => {
-  const { join } = await startChannels(t)
+  const { join, clock } = await startStopped(t)
   const [sender, receiver] = [await join(), await join()]
   receiver.claim(undefined, { timeoutMs: 300 })
   await receiver.sync()
   const request = sender.open()
   await take(sender, receiver, request)
-  await new Promise(resolve => setTimeout(resolve, 400))
+  clock.advance(4000)
   t.ok(await receiver.isQuiet())
 })
 
-t.test('the longest timeout there can be is long', async t => {
+t.test('the longest timeout there can be does not go off at once', async t => {
   const { join } = await startChannels(t)
   const [sender, receiver] = [await join(), await join()]
   receiver.claim(undefined, { timeoutMs: 2n ** 64n - 1n })
@@ -96,24 +117,50 @@ t.test('the longest timeout there can be is long', async t => {
   t.ok(await sender.isQuiet())
 })
 
-t.test('an operation that names no timeout has the configured one', async t => {
-  const { join } = await startChannels(t, { defaultTimeoutMs: 200 })
+t.test('an operation that names no timeout has 30 seconds', async t => {
+  const { join, clock } = await startStopped(t)
   const [sender, receiver] = [await join(), await join()]
   const request = sender.open(undefined, { timeoutMs: 0 })
+  await sender.sync()
+  clock.advance(29_999)
+  t.ok(await sender.isQuiet())
+  clock.advance(1)
   t.equal((await sender.nextError()).request, request)
   const claim = receiver.claim(undefined, { timeoutMs: 0 })
+  await receiver.sync()
+  clock.advance(30_000)
   t.equal((await receiver.nextError()).request, claim)
-  await works(t, sender, receiver)
 })
 
 t.test('a connection must say who it is in time, and end a frame that it has begun', async t => {
-  const { join, broker } = await startChannels(t, { frameMs: 300 })
+  const { join, broker, clock } = await startStopped(t)
   const [silent, slow, idle] = [await join(), await join(), await join()]
-  const request = await accepted(slow, idle)
-  slow.write(slow.bytes({ type: CHUNK, flags: REQUEST, request, sequence: 0, payload: 'x' }).subarray(0, 40))
+  const long = { timeoutMs: 10_000_000 }
+  idle.claim(undefined, long)
+  await idle.sync()
+  const request = slow.open(undefined, long)
+  await take(slow, idle, request)
+  clock.advance(60_000)
+  const whole = slow.bytes({ type: CHUNK, flags: REQUEST, request, sequence: 0, payload: 'x' })
+  slow.write(whole)
+  slow.write(whole.subarray(0, 40))
+  t.same(await idle.nextTexts(1), ['chunk|request 0 "x"'])
+  clock.advance(60_000)
   await silent.closed()
+  t.ok(await idle.isQuiet())
+  t.notOk(slow.isClosed)
+  clock.advance(60_000)
   await slow.closed()
   t.same(await idle.nextTexts(1), ['error'], 'its sender has left')
+  clock.advance(10_000_000)
   t.ok(await idle.isQuiet(), 'one that is just idle stays')
   t.equal(broker.figures().clients, 1)
+})
+
+t.test('an idle service has no timer', async t => {
+  const { join, clock, broker } = await startStopped(t)
+  const [sender, receiver] = [await join(), await join()]
+  await works(t, sender, receiver)
+  t.equal(broker.figures().clients, 2)
+  t.equal(clock.timers.size, 0)
 })
