@@ -15,6 +15,8 @@ const log = { debug: () => {} }
 export interface Channels {
   broker: Broker
   port: number
+  /** The channel that clients join who name none. */
+  home: Hex
   /** A client of the channel that most of a test happens in, or of another. */
   join: (channel?: Hex, clientId?: Hex) => Promise<RawClient>
   /** All clients' operations are over, whatever became of them: nothing may be left of them. */
@@ -38,6 +40,7 @@ export async function startChannels (t: Test, limits: Partial<ChannelLimits> = {
   return {
     broker,
     port,
+    home,
     isEmpty,
     join: async (channel = home, clientId = id()) => {
       const client = await RawClient.connect(t, port, channel, clientId)
