@@ -2,6 +2,8 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Broker } from '../services/channels/broker.ts'
+import type { BrokerFigures } from '../services/channels/broker.ts'
+import type { Tally } from '../services/channels/tally.ts'
 import { TcpServer } from '../services/channels-tcp/tcp-server.ts'
 import { RegentError } from '../services/errors.ts'
 
@@ -14,6 +16,8 @@ declare module 'fastify' {
 
 export interface Channels {
   broker: Broker
+  /** What there is at this moment, and what has happened since the start. */
+  stats: () => BrokerFigures & Tally
   /** Where TCP clients connect; null: no port is configured, or the app is not ready. */
   address: () => AddressInfo | null
 }
@@ -53,7 +57,7 @@ async function channelsPlugin (app: FastifyInstance, options: ChannelsPluginOpti
     await closed
   }
 
-  app.decorate('channels', { broker, address: () => server.address })
+  app.decorate('channels', { broker, stats: () => ({ ...broker.figures(), ...broker.tally }), address: () => server.address })
   app.addHook('onReady', async () => {
     if (port === undefined) return
     try {
