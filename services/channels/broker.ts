@@ -55,7 +55,7 @@ export class Broker {
   readonly #connections = new Set<Connection>()
   readonly #clients = new Map<Id, Client>()
   readonly #channels = new Map<Id, Channel>()
-  #isClosing = false
+  #closing: Promise<void> | null = null
   #allClosed: () => void = () => {}
 
   constructor (options: BrokerOptions) {
@@ -64,7 +64,7 @@ export class Broker {
     this.#deadlines = new Deadlines(clock)
     this.#endings = new Endings(this.#deadlines, this.tally)
     this.#pairing = new Pairing({ limits, deadlines: this.#deadlines, endings: this.#endings, tally: this.tally })
-    this.#relay = new Relay(this.#endings, this.tally)
+    this.#relay = new Relay(this.#clients, this.#endings, this.tally)
     this.#departure = new Departure(this.#endings, this.#pairing)
   }
 
@@ -80,7 +80,7 @@ export class Broker {
       }
     })
     this.#connections.add(connection)
-    if (this.#isClosing) connection.finish()
+    if (this.#closing !== null) connection.finish()
     return connection
   }
 
@@ -97,7 +97,11 @@ export class Broker {
 
   /** Tells everybody with a live operation that it is over, sends what there is to send, and closes. */
   async close (): Promise<void> {
-    this.#isClosing = true
+    this.#closing ??= this.#closeAll()
+    await this.#closing
+  }
+
+  async #closeAll (): Promise<void> {
     for (const client of this.#clients.values()) this.#endings.breakOff(client, STOPPING)
     const closed = new Promise<void>(resolve => { this.#allClosed = resolve })
     for (const connection of [...this.#connections]) {
@@ -109,30 +113,42 @@ export class Broker {
   }
 
   #take (connection: Connection, frame: Frame): Connection | null {
+    const refusal = refusalOf(frame, connection.client)
+    const recipient = refusal === null ? this.#recipient(connection, frame) : connection
+    if (recipient?.isFull === true) return recipient
     this.tally.frames++
     this.tally.payloadBytes += frame.payloadBytes
-    const refusal = refusalOf(frame, connection.client)
-    if (refusal !== null) return this.#refuse(connection, frame, refusal)
+    if (refusal !== null) {
+      this.#refuse(connection, frame, refusal)
+      return null
+    }
     const client = connection.client ?? this.#register(connection, frame)
-    if (client === null) return this.#refuse(connection, frame, { text: 'client id in use', isFatal: true })
-    return this.#route(client, frame)?.connection ?? null
+    if (client === null) this.#refuse(connection, frame, { text: 'client id in use', isFatal: true })
+    else this.#route(client, frame)
+    return null
   }
 
-  #route (client: Client, frame: Frame): Client | null {
-    if (frame.flags === ROLE.response) return this.#relay.fromReceiver(client, this.#clients.get(frame.clientId), frame)
-    if (frame.type !== TYPE.start) return frame.flags === ROLE.receive ? this.#poll(client, frame) : this.#relay.fromSender(client, frame)
-    if (frame.flags === ROLE.request) this.#pairing.open(client, frame)
-    else this.#pairing.claim(client, frame)
+  /** Whose output a frame would add to; null: nobody's. */
+  #recipient (connection: Connection, frame: Frame): Connection | null {
+    const { client } = connection
     // Who does not read what it was sent opens nothing more.
-    return client
+    if (client === null || opens(frame)) return connection
+    return frame.flags === ROLE.receive ? null : this.#relay.recipient(client, frame)?.connection ?? null
+  }
+
+  #route (client: Client, frame: Frame): void {
+    if (frame.flags === ROLE.response) this.#relay.fromReceiver(client, frame)
+    else if (frame.flags === ROLE.request && opens(frame)) this.#pairing.open(client, frame)
+    else if (frame.flags === ROLE.request) this.#relay.fromSender(client, frame)
+    else if (opens(frame)) this.#pairing.claim(client, frame)
+    else this.#poll(client, frame)
   }
 
   /** Receivers ask for each frame that they wait for. They get it when it comes, asked for or not. */
-  #poll (receiver: Client, frame: Frame): Client | null {
-    if (!hasStrayPayload(frame)) return null
+  #poll (receiver: Client, frame: Frame): void {
+    if (!hasStrayPayload(frame)) return
     this.tally.invalid++
     receiver.fail(frame.requestId, STRAY_PAYLOAD)
-    return receiver
   }
 
   #register (connection: Connection, frame: Frame): Client | null {
@@ -146,7 +162,7 @@ export class Broker {
     return client
   }
 
-  #refuse (connection: Connection, frame: Frame, { text, isFatal }: Refusal): Connection {
+  #refuse (connection: Connection, frame: Frame, { text, isFatal }: Refusal): void {
     this.tally.invalid++
     const { client } = connection
     // A response is addressed to somebody else; without a client there is nobody to name.
@@ -157,7 +173,6 @@ export class Broker {
       this.#leave(connection, text)
       connection.finish()
     }
-    return connection
   }
 
   #leave (connection: Connection, reason: string): void {
@@ -173,4 +188,9 @@ export class Broker {
     this.#connections.delete(connection)
     if (this.#connections.size === 0) this.#allClosed()
   }
+}
+
+/** Whether a frame begins an operation of its writer's own. */
+function opens ({ type, flags }: Frame): boolean {
+  return type === TYPE.start && flags !== ROLE.response
 }

@@ -8,7 +8,7 @@ import type { Transport } from './transport.ts'
 
 /** Who is told what a connection brings. */
 export interface ConnectionOwner {
-  /** @returns where the frame led to: while that has too much to send, the frame's writer is not read */
+  /** @returns null: it was dealt with; else whom it would write to, who has too much to be sent already: nothing was done */
   take: (connection: Connection, frame: Frame) => Connection | null
   /** No frame comes from it any more. Told once or several times. */
   left: (connection: Connection, reason: string) => void
@@ -30,7 +30,8 @@ export class Connection {
   readonly #outbox: Outbox
   readonly #reader = new FrameReader()
   #state: 'open' | 'finishing' | 'closed' = 'open'
-  #isWaiting = false
+  /** A frame that cannot be dealt with yet; until then nothing more is read. */
+  #held: Frame | null = null
   /** For the first frame, for the rest of a frame, for the close: one at a time. */
   #deadline: Deadline | null
   #watchedFrame = 0
@@ -47,11 +48,16 @@ export class Connection {
     return this.#outbox.pendingBytes
   }
 
+  /** There is so much to be sent that nothing more should be written. */
+  get isFull (): boolean {
+    return this.#outbox.isFull
+  }
+
   /** Bytes have come in. Once the connection is being closed they are of no interest. */
   receive (chunk: Buffer): void {
     if (this.#state !== 'open') return
     this.#reader.push(chunk)
-    this.#read()
+    if (this.#held === null) this.#read()
   }
 
   /** The peer has ended its side; that is a disconnect. */
@@ -64,6 +70,7 @@ export class Connection {
     if (this.#state === 'closed') return
     const { owner, deadlines } = this.#options
     this.#state = 'closed'
+    this.#held = null
     deadlines.clear(this.#deadline)
     owner.left(this, 'closed')
     this.#outbox.close()
@@ -74,11 +81,18 @@ export class Connection {
     this.#outbox.write(bytes)
   }
 
+  /** An operation is over: the frame that is held may be one of it, and has nowhere to go now. */
+  reconsider (): void {
+    // Not within whatever has ended it.
+    if (this.#held !== null) queueMicrotask(this.#proceed)
+  }
+
   /** Send what there is to send, then close. */
   finish (): void {
     if (this.#state !== 'open') return
     const { transport, deadlines, limits } = this.#options
     this.#state = 'finishing'
+    this.#held = null
     deadlines.clear(this.#deadline)
     this.#deadline = deadlines.set(limits.closeMs, () => { transport.destroy() })
     this.#outbox.finish(() => { transport.end() })
@@ -96,37 +110,39 @@ export class Connection {
     const { owner, deadlines, transport } = this.#options
     if (this.#state === 'open') owner.left(this, reason)
     this.#state = 'finishing'
+    this.#held = null
     deadlines.clear(this.#deadline)
     transport.destroy()
   }
 
-  #read (): void {
-    while (this.#state === 'open' && !this.#isWaiting) {
-      const frame = this.#reader.next()
-      if (frame === null) break
-      const led = this.#options.owner.take(this, frame)
-      if (led !== null && led.#outbox.isFull && this.#state === 'open') this.#waitFor(led.#outbox)
-    }
-    this.#watch()
+  readonly #proceed = (): void => {
+    if (this.#held !== null) this.#read()
   }
 
-  #waitFor (outbox: Outbox): void {
-    this.#isWaiting = true
-    this.#options.transport.pause()
-    outbox.onceDrained(() => {
-      this.#isWaiting = false
-      if (this.#state !== 'open') return
-      this.#read()
-      // What was left of the last chunk may have filled it again.
-      if (!this.#isWaiting) this.#options.transport.resume()
-    })
+  #read (): void {
+    const { owner, transport } = this.#options
+    const wasHeld = this.#held !== null
+    while (this.#state === 'open') {
+      const frame = this.#held ?? this.#reader.next()
+      if (frame === null) break
+      const recipient = owner.take(this, frame)
+      this.#held = recipient === null ? null : frame
+      if (recipient !== null) {
+        recipient.#outbox.onceDrained(this.#proceed)
+        break
+      }
+    }
+    if (this.#state !== 'open') return
+    if (this.#held !== null && !wasHeld) transport.pause()
+    if (this.#held === null && wasHeld) transport.resume()
+    this.#watch()
   }
 
   /** A frame that has begun is to end; not while it is us who do not read it. */
   #watch (): void {
-    if (this.#state !== 'open' || this.client === null) return
+    if (this.client === null) return
     const { deadlines, limits } = this.#options
-    const isInside = !this.#isWaiting && this.#reader.isInsideFrame
+    const isInside = this.#held === null && this.#reader.isInsideFrame
     if (isInside && this.#deadline !== null && this.#watchedFrame === this.#reader.begun) return
     deadlines.clear(this.#deadline)
     this.#watchedFrame = this.#reader.begun

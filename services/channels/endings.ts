@@ -36,6 +36,9 @@ export class Endings {
     sender.ended.add(requestId)
     sender.channel.requests.remove(exchange)
     receiver?.assigned.delete(exchange)
+    // Either may be held up by what the other has not read; that is no reason any more.
+    sender.connection.reconsider()
+    receiver?.connection.reconsider()
   }
 
   /** The reply has arrived in full and everybody has said so. */

@@ -28,8 +28,8 @@ export class Outbox {
   #isScheduled = false
   #isClosed = false
   #onEmpty: (() => void) | null = null
-  /** Who writes here and is not read until this has drained. */
-  #blocked: Array<() => void> = []
+  /** Those with something for this client that waits until there is room. */
+  readonly #blocked = new Set<() => void>()
 
   constructor (options: OutboxOptions) {
     this.#options = options
@@ -54,9 +54,9 @@ export class Outbox {
     if (!hasBacklog) this.#schedule()
   }
 
-  /** Calls back when enough was sent that more may be written, or when nothing ever will be. */
+  /** Calls back when enough was sent that more may be written, or when nothing ever will be. The same one waits once. */
   onceDrained (proceed: () => void): void {
-    this.#blocked.push(proceed)
+    this.#blocked.add(proceed)
   }
 
   /** Calls back when everything was sent; nothing can be written from now on. */
@@ -123,13 +123,17 @@ export class Outbox {
   /** One after the other, as far as there is room: together they would overfill it. */
   #wake (): void {
     if (this.pendingBytes > this.#options.limits.maxPendingBytes / 2) return
-    while (this.#blocked.length > 0 && !this.isFull) this.#blocked.shift()?.()
+    for (const proceed of this.#blocked) {
+      if (this.isFull) return
+      this.#blocked.delete(proceed)
+      proceed()
+    }
   }
 
   #release (): void {
     // Not within whatever closes this.
     for (const proceed of this.#blocked) queueMicrotask(proceed)
-    this.#blocked = []
+    this.#blocked.clear()
   }
 }
 

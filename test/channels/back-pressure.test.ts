@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { until } from '../support.ts'
+import { FakeClock } from './fake-clock.ts'
 import type { RawClient } from './raw-client.ts'
 import { CHUNK, LIMIT, REQUEST, RESPONSE, id } from './raw-frames.ts'
 import type { Hex } from './raw-frames.ts'
@@ -90,6 +91,24 @@ t.test('one that is slow but reads on is not', async t => {
     await new Promise(resolve => setTimeout(resolve, 80))
   }
   t.same(sender.received, [])
+})
+
+t.test('a sender is held up by its receiver no longer than their exchange lasts', async t => {
+  const clock = new FakeClock()
+  const { join } = await startChannels(t, { stallMs: 60_000 }, clock)
+  const [sender, receiver, other] = [await join(), await join(), await join()]
+  const request = await accepted(sender, receiver)
+  receiver.socket.pause()
+  const taken = pour(sender, REQUEST, request, 64, sender)
+  t.ok(await atRest(taken) < 40 * MIB)
+  // Its timeout; the receiver's stall comes later.
+  clock.advance(4999)
+  t.same([sender.received.length, sender.socket.destroyed], [0, false])
+  clock.advance(1)
+  const error = await sender.nextError()
+  t.equal(error.request, request)
+  await works(t, sender, other)
+  await until(() => taken() === 64 * MIB)
 })
 
 t.test('two that both write and do not read are let go of, and others are not held up', async t => {

@@ -108,6 +108,17 @@ t.test('the sender hears at once that the receiver of its request has left, and 
   t.ok(await waiting.isQuiet())
 })
 
+t.test('a request is accepted once: also without any data it is not given to another', async t => {
+  const channels = await startChannels(t)
+  const [sender, gone, waiting] = [await channels.join(), await channels.join(), await channels.join()]
+  const request = await accepted(sender, gone)
+  waiting.claim()
+  await waiting.sync()
+  await leave(channels, gone)
+  t.equal((await sender.nextError()).request, request)
+  t.ok(await waiting.isQuiet())
+})
+
 t.test('a receiver that leaves after its whole reply leaves a good reply behind', async t => {
   const channels = await startChannels(t)
   const sender = await channels.join()
