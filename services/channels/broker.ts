@@ -133,7 +133,8 @@ export class Broker {
     const { client } = connection
     // Who does not read what it was sent opens nothing more.
     if (client === null || opens(frame)) return connection
-    return frame.flags === ROLE.receive ? null : this.#relay.recipient(client, frame)?.connection ?? null
+    if (frame.flags === ROLE.receive) return hasStrayPayload(frame) ? connection : null
+    return this.#relay.recipient(client, frame)?.connection ?? null
   }
 
   #route (client: Client, frame: Frame): void {

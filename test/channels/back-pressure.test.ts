@@ -3,7 +3,7 @@ import t from 'tap'
 import { until } from '../support.ts'
 import { FakeClock } from './fake-clock.ts'
 import type { RawClient } from './raw-client.ts'
-import { CHUNK, LIMIT, REQUEST, RESPONSE, id } from './raw-frames.ts'
+import { CHUNK, END, LIMIT, LONG_MS, RECEIVE, REQUEST, RESPONSE, START, id } from './raw-frames.ts'
 import type { Hex } from './raw-frames.ts'
 import { accepted, startChannels, works } from './support.ts'
 
@@ -95,14 +95,14 @@ t.test('one that is slow but reads on is not', async t => {
 
 t.test('a sender is held up by its receiver no longer than their exchange lasts', async t => {
   const clock = new FakeClock()
-  const { join } = await startChannels(t, { stallMs: 60_000 }, clock)
+  const { join } = await startChannels(t, { stallMs: 2 * LONG_MS }, clock)
   const [sender, receiver, other] = [await join(), await join(), await join()]
   const request = await accepted(sender, receiver)
   receiver.socket.pause()
   const taken = pour(sender, REQUEST, request, 64, sender)
   t.ok(await atRest(taken) < 40 * MIB)
   // Its timeout; the receiver's stall comes later.
-  clock.advance(4999)
+  clock.advance(LONG_MS - 1)
   t.same([sender.received.length, sender.socket.destroyed], [0, false])
   clock.advance(1)
   const error = await sender.nextError()
@@ -127,15 +127,27 @@ t.test('two that both write and do not read are let go of, and others are not he
 
 t.test('one that asks for answers and does not read them is not read either', async t => {
   const { join, broker } = await startChannels(t, { stallMs: 60_000, maxPendingBytes: 65_536 })
-  const client = await join()
-  client.claim()
-  await client.sync()
-  client.socket.pause()
-  const garbage = Buffer.concat(Array.from({ length: 1000 }, () => client.bytes({ type: 9, flags: REQUEST, request: id() })))
-  for (let n = 0; n < 500; n++) client.write(garbage)
-  await atRest(() => broker.tally.frames)
-  t.ok(broker.figures().pendingBytes < 70_000, `${broker.figures().pendingBytes} bytes wait`)
-  t.ok(broker.tally.frames < 400_000, `${broker.tally.frames} of them were read`)
-  client.socket.resume()
-  await until(() => client.received.length >= 500_000, 60_000)
+  const request = id()
+  const asking: Array<(client: RawClient) => Buffer> = [
+    client => client.bytes({ type: 9, flags: REQUEST, request }),
+    client => client.bytes({ type: END, flags: RECEIVE, request, payload: 'x' }),
+    client => Buffer.concat([client.bytes({ type: START, flags: REQUEST, request }), client.bytes({ type: CHUNK, flags: REQUEST, request })])
+  ]
+  for (const ask of asking) {
+    const client = await join()
+    client.send(CHUNK, RECEIVE, id())
+    await client.sync()
+    client.socket.pause()
+    const before = broker.tally.frames
+    const many = Buffer.concat(Array.from({ length: 1000 }, () => ask(client)))
+    for (let n = 0; n < 300; n++) client.write(many)
+    await atRest(() => broker.tally.frames)
+    const { pendingBytes } = broker.figures()
+    t.ok(pendingBytes > 60_000 && pendingBytes < 70_000, `${pendingBytes} bytes wait`)
+    t.ok(broker.tally.frames - before < 200_000, `${broker.tally.frames - before} of them were read`)
+    client.socket.resume()
+    await until(() => client.received.length >= 300_000, 60_000)
+    client.socket.destroy()
+    await until(() => broker.figures().connections === 0)
+  }
 })

@@ -31,7 +31,7 @@ t.test('frames are laid out as the protocol says', t => {
   t.equal(ours(wire.TYPE.chunk, wire.ROLE.request, wire.FINAL + 1), vector('01 05 0001', '0000000000001388 80000001 00000000'))
   t.equal(ours(wire.TYPE.end, wire.ROLE.response, wire.FINAL), vector('01 06 0008', '0000000000001388 80000000 00000000'))
   t.equal(encodeError(ids, 'timeout').toString('hex'), vector('01 03 0008', '0000000000000000 80000000 00000007 74696d656f7574'))
-  t.equal(frame({ type: ERROR, flags: RESPONSE, request: REQUEST_ID, client: CLIENT_ID, channel: CHANNEL_ID, payload: 'timeout' }).toString('hex'), vector('01 03 0008', '0000000000001388 80000000 00000007 74696d656f7574'))
+  t.equal(frame({ type: ERROR, flags: RESPONSE, request: REQUEST_ID, client: CLIENT_ID, channel: CHANNEL_ID, timeoutMs: 5000, payload: 'timeout' }).toString('hex'), vector('01 03 0008', '0000000000001388 80000000 00000007 74696d656f7574'))
   t.end()
 })
 

@@ -6,6 +6,8 @@ export const [REQUEST, RECEIVE, RESPONSE] = [0x0001, 0x0004, 0x0008] as const
 export const FINAL = 0x8000_0000
 export const LIMIT = 1_048_576
 const HEADER = 68
+// Longer than tests wait: an error that should have come at once is not mistaken for that of the timeout.
+export const LONG_MS = 60_000
 
 export type Hex = string
 
@@ -28,7 +30,7 @@ export interface Fields {
   announced?: number
 }
 
-export function frame ({ version = 1, type, flags, request, client, channel, timeoutMs = 5000, sequence = FINAL, payload = '', announced }: Fields): Buffer {
+export function frame ({ version = 1, type, flags, request, client, channel, timeoutMs = LONG_MS, sequence = FINAL, payload = '', announced }: Fields): Buffer {
   const body = Buffer.from(payload as string) // a text or bytes: the same function takes both
   const header = Buffer.alloc(HEADER)
   header[0] = version

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { until } from '../support.ts'
 import { FakeClock } from './fake-clock.ts'
-import { CHUNK, FINAL, REQUEST, RESPONSE } from './raw-frames.ts'
+import { CHUNK, FINAL, LONG_MS, REQUEST, RESPONSE } from './raw-frames.ts'
 import { accepted, startChannels, take, works } from './support.ts'
 import type { Channels } from './support.ts'
 
@@ -72,7 +72,7 @@ t.test('the clock of a request runs until its end; after the sender\'s end its r
   t.same(await sender.nextTexts(1), ['chunk|response 0 final ""'])
   sender.done(request)
   t.same(await receiver.nextTexts(2), ['chunk|request 0 final ""', 'end|request'])
-  clock.advance(5000)
+  clock.advance(LONG_MS)
   t.equal((await sender.nextError()).request, request)
   t.ok(await receiver.isQuiet())
   receiver.over(request, sender)
