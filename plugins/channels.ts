@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Broker } from '../services/channels/broker.ts'
 import type { BrokerFigures } from '../services/channels/broker.ts'
+import type { ChannelLimits } from '../services/channels/limits.ts'
 import type { Tally } from '../services/channels/tally.ts'
 import { TcpServer } from '../services/channels-tcp/tcp-server.ts'
 import { RegentError } from '../services/errors.ts'
@@ -35,19 +36,23 @@ export interface ChannelsPluginOptions {
   channelsCloseMs: number
 }
 
+export function limitsOf (options: ChannelsPluginOptions): ChannelLimits {
+  return {
+    maxQueued: options.channelsMaxQueued,
+    maxOperations: options.channelsMaxOperations,
+    maxPendingBytes: options.channelsMaxPendingBytes,
+    stallMs: options.channelsStallMs,
+    frameMs: options.channelsFrameMs,
+    defaultTimeoutMs: options.channelsDefaultTimeoutMs,
+    closeMs: options.channelsCloseMs
+  }
+}
+
 /** The channel broker as a decorator, and its TCP port. */
 async function channelsPlugin (app: FastifyInstance, options: ChannelsPluginOptions): Promise<void> {
   const { channelsPort: port, channelsHost: host } = options
   const broker = new Broker({
-    limits: {
-      maxQueued: options.channelsMaxQueued,
-      maxOperations: options.channelsMaxOperations,
-      maxPendingBytes: options.channelsMaxPendingBytes,
-      stallMs: options.channelsStallMs,
-      frameMs: options.channelsFrameMs,
-      defaultTimeoutMs: options.channelsDefaultTimeoutMs,
-      closeMs: options.channelsCloseMs
-    },
+    limits: limitsOf(options),
     log: app.log
   })
   const server = new TcpServer({ broker, maxConnections: options.channelsMaxConnections, log: app.log })

@@ -14,13 +14,3 @@ export interface ChannelLimits {
   /** For what is still to be sent, and for the peer to close, when a connection is closed in order. */
   closeMs: number
 }
-
-export const DEFAULT_LIMITS: ChannelLimits = {
-  maxQueued: 1024,
-  maxOperations: 4096,
-  maxPendingBytes: 8 * 1024 * 1024,
-  stallMs: 5000,
-  frameMs: 120_000,
-  defaultTimeoutMs: 30_000,
-  closeMs: 1000
-}

@@ -80,7 +80,7 @@ t.test('a client that accepts nothing for too long is disconnected, and its send
 })
 
 t.test('one that is slow but reads on is not', async t => {
-  const { join } = await startChannels(t, { stallMs: 1500 })
+  const { join } = await startChannels(t, { stallMs: 4000 })
   const [sender, receiver] = [await join(), await join()]
   const request = await accepted(sender, receiver)
   pour(sender, REQUEST, request, 40, sender)
@@ -88,7 +88,7 @@ t.test('one that is slow but reads on is not', async t => {
     receiver.socket.resume()
     t.equal((await receiver.next()).index, sequence)
     receiver.socket.pause()
-    await new Promise(resolve => setTimeout(resolve, 80))
+    await new Promise(resolve => setTimeout(resolve, 150))
   }
   t.same(sender.received, [])
 })

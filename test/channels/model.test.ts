@@ -1,11 +1,11 @@
 import t from 'tap'
 import { Broker } from '../../services/channels/broker.ts'
-import { DEFAULT_LIMITS } from '../../services/channels/limits.ts'
 import { FakeClock } from './fake-clock.ts'
 import { MemoryClient } from './memory-client.ts'
 import { CHUNK, END, ERROR, FINAL, RECEIVE, REQUEST, RESPONSE, START, id, text } from './raw-frames.ts'
 import type { Hex, Received } from './raw-frames.ts'
 import { seeded } from './seeded.ts'
+import { DEFAULT_LIMITS } from './support.ts'
 
 type Random = (limit: number) => number
 

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { Deadlines } from '../../services/channels/deadlines.ts'
-import { DEFAULT_LIMITS } from '../../services/channels/limits.ts'
 import { Outbox } from '../../services/channels/outbox.ts'
 import type { Transport } from '../../services/channels/transport.ts'
 import { FakeClock } from './fake-clock.ts'
+import { DEFAULT_LIMITS } from './support.ts'
 
 /** An outbox whose client takes what it is sent when the test says so. */
 function makeOutbox (maxPendingBytes = 1000) {

@@ -2,14 +2,17 @@ import type { Test } from 'tap'
 import { Broker } from '../../services/channels/broker.ts'
 import { systemClock } from '../../services/channels/deadlines.ts'
 import type { Clock } from '../../services/channels/deadlines.ts'
-import { DEFAULT_LIMITS } from '../../services/channels/limits.ts'
 import type { ChannelLimits } from '../../services/channels/limits.ts'
+import { readRegentOptions } from '../../services/options.ts'
+import { limitsOf } from '../../plugins/channels.ts'
 import { TcpServer } from '../../services/channels-tcp/tcp-server.ts'
 import { until } from '../support.ts'
 import { RawClient } from './raw-client.ts'
 import { id } from './raw-frames.ts'
 import type { Hex } from './raw-frames.ts'
 
+/** As they are when nothing is configured. */
+export const DEFAULT_LIMITS = limitsOf(readRegentOptions({ databaseHost: 'unused' }))
 const log = { debug: () => {} }
 
 export interface Channels {
