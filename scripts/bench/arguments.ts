@@ -4,14 +4,17 @@ export interface BenchOptions {
   /** Length of a measurement; a backlog is sized to last about as long. */
   seconds: number
   warmUpSeconds: number
-  /** HTTP connections, and connections of the floor to PostgreSQL. */
-  connections: number
+  /** Repetitions of each workload. */
+  repeat: number
   /** Names of workloads, or beginnings of names; empty: all. */
   only: string[]
-  /** Folder for benchmarks.md and benchmarks.json; null: print only. */
+  /** Processes of the service. The first number is for everything; with the others the workloads that scale are run again. */
+  workers: number[]
+  /** Folder for benchmarks.md, benchmarks.json and the plots; null: print only. */
   out: string | null
-  /** Folder for a CPU profile of the server; null: none. */
+  /** Folder for profiles of the service and of PostgreSQL; null: none are taken. */
   profile: string | null
+  list: boolean
   help: boolean
 }
 
@@ -19,14 +22,14 @@ export const HELP = `Usage: npm run bench -- [options]
 
   --seconds <n>      length of each measurement (5)
   --warm-up <n>      seconds of the same load before it (2)
-  --connections <n>  clients (64)
+  --repeat <n>       repetitions (3; 1 with --profile); shown are their median, least and greatest
   --only <name>      a workload by its name or the beginning of it; may be repeated
-  --quick            one second each and no warm-up: does it work, not how fast is it
-  --out <folder>     where to write benchmarks.md and benchmarks.json (docs, unless --only or --quick)
-  --profile <folder> write a CPU profile of the server there
+  --workers <n,…>    processes of the service (1); with further numbers the workloads that scale are run again
+  --out <folder>     where to write benchmarks.md, benchmarks.json and the plots (docs, for a whole run as it is by default)
+  --profile <folder> write there, per workload, which functions of the service and which statements of PostgreSQL take the time
   --list             names of the workloads
 
-DATABASE_URL names the PostgreSQL to use; a database is created in it and dropped afterwards. Without it an embedded one
+DATABASE_URL names the PostgreSQL to use; databases are created in it and dropped afterwards. Without it an embedded one
 is started in a temporary folder.
 `
 
@@ -34,15 +37,15 @@ is started in a temporary folder.
 export class UsageError extends Error {}
 
 /** Reads the command line. Throws UsageError, or the error of parseArgs. */
-export function readArguments (args: string[]): BenchOptions & { list: boolean } {
+export function readArguments (args: string[]): BenchOptions {
   const { values } = parseArgs({
     args,
     options: {
       seconds: { type: 'string' },
       'warm-up': { type: 'string' },
-      connections: { type: 'string' },
+      repeat: { type: 'string' },
       only: { type: 'string', multiple: true },
-      quick: { type: 'boolean', default: false },
+      workers: { type: 'string' },
       out: { type: 'string' },
       profile: { type: 'string' },
       list: { type: 'boolean', default: false },
@@ -50,13 +53,14 @@ export function readArguments (args: string[]): BenchOptions & { list: boolean }
     }
   })
   const only = (values.only ?? []).flatMap(names => names.split(',')).filter(name => name !== '')
-  const isWhole = only.length === 0 && !values.quick
+  // What is published comes from whole runs.
+  const isWhole = only.length === 0 && [values.seconds, values['warm-up'], values.repeat, values.profile].every(value => value === undefined)
   return {
-    seconds: wholeNumber(values.seconds, values.quick ? 1 : 5, 1, 'seconds'),
-    warmUpSeconds: wholeNumber(values['warm-up'], values.quick ? 0 : 2, 0, 'warm-up'),
-    connections: wholeNumber(values.connections, 64, 1, 'connections'),
+    seconds: wholeNumber(values.seconds ?? '5', 1, 'seconds'),
+    warmUpSeconds: wholeNumber(values['warm-up'] ?? '2', 0, 'warm-up'),
+    repeat: wholeNumber(values.repeat ?? (values.profile === undefined ? '3' : '1'), 1, 'repeat'),
     only,
-    // What is published comes from whole runs.
+    workers: (values.workers ?? '1').split(',').map(text => wholeNumber(text, 1, 'workers')),
     out: values.out ?? (isWhole ? 'docs' : null),
     profile: values.profile ?? null,
     list: values.list,
@@ -64,9 +68,8 @@ export function readArguments (args: string[]): BenchOptions & { list: boolean }
   }
 }
 
-function wholeNumber (text: string | undefined, fallback: number, least: number, name: string): number {
-  if (text === undefined) return fallback
+function wholeNumber (text: string, least: number, name: string): number {
   const value = Number(text)
-  if (!Number.isInteger(value) || value < least) throw new UsageError(`--${name} must be a whole number from ${least} on`)
+  if (text.trim() === '' || !Number.isInteger(value) || value < least) throw new UsageError(`--${name} must be a whole number from ${least} on`)
   return value
 }

@@ -2,7 +2,7 @@ import { fork, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { Job, LoadResult } from './jobs.ts'
+import type { Job, LoadResult, Step } from './jobs.ts'
 
 const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 15_000
@@ -54,7 +54,8 @@ export async function startServer (script: string, env: Record<string, string>, 
 
 export interface Generator {
   pid: number
-  perform (job: Job): Promise<LoadResult>
+  /** @param around called when everything is open and the load is about to begin, and when it is over and all is still open */
+  perform (job: Job, around?: { before: () => Promise<void>, after: () => Promise<void> }): Promise<LoadResult>
   stop (): Promise<void>
 }
 
@@ -62,13 +63,22 @@ export function startGenerator (): Generator {
   const child = fork(fileURLToPath(new URL('generator.js', import.meta.url)))
   const ended = once(child, 'exit').then(([code, signal]) => { throw new Error(`the load generator ended (${code ?? signal})`) })
   ended.catch(() => {})
+  async function ask (message: Job | Step): Promise<{ result?: LoadResult }> {
+    const answered = once(child, 'message')
+    child.send(message)
+    const [answer] = await Promise.race([answered, ended]) as [{ result?: LoadResult, error?: string }] // what generator.ts sends
+    if (answer.error !== undefined) throw new Error(answer.error)
+    return answer
+  }
   return {
     pid: child.pid ?? 0,
-    async perform (job) {
-      const answered = once(child, 'message')
-      child.send(job)
-      const [{ result, error }] = await Promise.race([answered, ended]) as [{ result?: LoadResult, error?: string }]
-      if (result === undefined) throw new Error(error)
+    async perform (job, around) {
+      await ask(job)
+      await around?.before()
+      const { result } = await ask({ kind: 'begin' })
+      await around?.after()
+      await ask({ kind: 'end' })
+      if (result === undefined) throw new Error('the load generator answered without a result')
       return result
     },
     async stop () { await end(child) }

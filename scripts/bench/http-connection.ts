@@ -3,6 +3,15 @@ import type { Socket } from 'node:net'
 
 export interface HttpAnswer { status: number, body: string }
 
+/** The head of a request with a JSON body. */
+export function postHead (host: string, path: string, bodyBytes: number): string {
+  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\ncontent-length: ${bodyBytes}\r\n\r\n`
+}
+
+export async function openConnections (url: string, count: number): Promise<HttpConnection[]> {
+  return await Promise.all(Array.from({ length: count }, async () => await HttpConnection.open(url)))
+}
+
 /**
  * One keep-alive connection, one request at a time, for answers with a content length and ASCII bodies. It exists to
  * cost next to nothing: the generator shares the cores with what it measures.
@@ -36,23 +45,30 @@ export class HttpConnection {
   }
 
   async get (path: string): Promise<HttpAnswer> {
-    return await this.#send(`GET ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n\r\n`)
+    return await this.send(`GET ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n\r\n`)
   }
 
-  async post (path: string, body: string | Buffer): Promise<HttpAnswer> {
-    const head = `POST ${path} HTTP/1.1\r\nhost: ${this.#host}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`
-    return await this.#send(typeof body === 'string' ? head + body : Buffer.concat([Buffer.from(head), body]))
+  async post (path: string, body: string): Promise<HttpAnswer> {
+    return await this.send(postHead(this.#host, path, Buffer.byteLength(body)) + body)
   }
 
-  close (): void {
-    this.#socket.destroy()
-  }
-
-  async #send (bytes: string | Buffer): Promise<HttpAnswer> {
+  /** A whole request; its bytes must not change before it is answered. */
+  async send (bytes: string | Buffer): Promise<HttpAnswer> {
     return await new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject }
       this.#socket.write(bytes)
     })
+  }
+
+  /** Is called when the server closes the connection, or it breaks. */
+  onClose (listener: () => void): void {
+    this.#socket.once('close', listener)
+  }
+
+  close (): void {
+    this.#socket.removeAllListeners('close')
+    this.#socket.once('close', () => { this.#fail(new Error('closed')) })
+    this.#socket.destroy()
   }
 
   #take (chunk: Buffer): void {

@@ -1,80 +1,108 @@
 import type { Sql } from 'postgres'
-import { readRss, readTreeCpu, readTreePss } from './proc.ts'
-import type { BenchDatabase } from './database.ts'
-import type { Generator } from './child.ts'
 import type { Job, LoadResult } from './jobs.ts'
+import { readTreeCpu, readTreePss, readTreeRss } from './proc.ts'
+import { readStatements, resetStatements } from './statements.ts'
+import type { Statement } from './statements.ts'
+import type { BenchContext } from './workloads/context.ts'
 
-/** CPU as a percentage of one core; null where it cannot be seen, or has no such process. */
+/** What a load cost. Null where it cannot be seen, or has no such process. */
 export interface Usage {
-  serverCpu: number | null
-  postgresCpu: number | null
-  generatorCpu: number | null
+  /** From before the load to after it; what CPU times refer to. */
+  wallSeconds: number
+  serverCpuSeconds: number | null
+  postgresCpuSeconds: number | null
+  generatorCpuSeconds: number | null
   serverRssBytes: number | null
   postgresPssBytes: number | null
-  walBytesPerMessage: number
-  commitsPerMessage: number
+  walBytes: number
+  commits: number
+  diskBytes: number
+  /** When the load began and ended, by the clock that V8's profiles use (monotonic, microseconds). */
+  beganAtUs: number
+  endedAtUs: number
+  /** Only where statements are counted. */
+  statements: Statement[] | null
 }
 
 export type Measurement = LoadResult & Usage
 
 export interface Measured {
-  database: BenchDatabase
+  /** The server under load; null: none but PostgreSQL. */
   serverPid: number | null
-  generator: Generator
-  /** Messages stored so far, where the load's own count ends before its last requests are done. */
+  /** Messages stored so far: must grow by as many as are answered to be. */
   stored?: () => Promise<number>
 }
 
 /** Perform a job and see what it costs. */
-export async function measure (job: Job, { database, serverPid, generator, stored }: Measured): Promise<Measurement> {
-  const storedBefore = await stored?.()
-  const before = await sampleDatabase(database.sql)
-  const cpuBefore = await sampleCpu(database.pid, serverPid, generator.pid)
-  const startedAt = performance.now()
-  const result = await generator.perform(job)
-  const seconds = (performance.now() - startedAt) / 1000
-  const cpuAfter = await sampleCpu(database.pid, serverPid, generator.pid)
-  const serverRssBytes = serverPid === null ? null : await readRss(serverPid)
-  const postgresPssBytes = database.pid === null ? null : await readTreePss(database.pid)
-
-  const storedAfter = stored === undefined ? undefined : await settled(stored)
-  const after = await sampleDatabase(database.sql)
-  const messages = storedAfter === undefined || storedBefore === undefined ? result.messages : storedAfter - storedBefore
-  if (messages < result.messages) result.faults.push(`${result.messages} messages were answered as stored, ${messages} are`)
-  const [serverCpu = null, postgresCpu = null, generatorCpu = null] = cpuAfter.map((now, i) => {
+export async function measure (job: Job, { database, generator, countsStatements }: BenchContext, { serverPid, stored }: Measured): Promise<Measurement> {
+  const { sql, serverPid: postgresPid } = database
+  let storedBefore: number | undefined
+  let before: DatabaseSample = { wal: 0, transactions: 0, disk: 0 }
+  let cpuBefore: (number | null)[] = []
+  let cpuAfter: (number | null)[] = []
+  let beganAtUs = 0
+  let endedAtUs = 0
+  const result = await generator.perform(job, {
+    async before () {
+      // So that none falls into the measurement, nor the full pages that are logged after one.
+      await sql`checkpoint`
+      storedBefore = await stored?.()
+      before = await sampleDatabase(sql)
+      if (countsStatements) await resetStatements(sql)
+      cpuBefore = await sampleCpu(serverPid, postgresPid, generator.pid)
+      beganAtUs = nowUs()
+    },
+    async after () {
+      endedAtUs = nowUs()
+      cpuAfter = await sampleCpu(serverPid, postgresPid, generator.pid)
+    }
+  })
+  const serverRssBytes = serverPid === null ? null : await readTreeRss(serverPid)
+  const postgresPssBytes = postgresPid === null ? null : await readTreePss(postgresPid)
+  const statements = countsStatements ? await readStatements(sql) : null
+  const after = await sampleDatabase(sql)
+  const storedNow = await stored?.()
+  if (storedNow !== undefined && storedBefore !== undefined && storedNow - storedBefore !== result.messages) {
+    result.faults.push(`${result.messages} messages were answered as stored, ${storedNow - storedBefore} are`)
+  }
+  // Everything per message would be nonsense.
+  if (result.messages === 0) result.faults.push('not a single message')
+  const [serverCpuSeconds = null, postgresCpuSeconds = null, generatorCpuSeconds = null] = cpuAfter.map((now, i) => {
     const then = cpuBefore[i] ?? null
-    return now === null || then === null ? null : (now - then) / seconds * 100
+    return now === null || then === null ? null : now - then
   })
   return {
     ...result,
-    serverCpu,
-    postgresCpu,
-    generatorCpu,
+    wallSeconds: (endedAtUs - beganAtUs) / 1e6,
+    serverCpuSeconds,
+    postgresCpuSeconds,
+    generatorCpuSeconds,
     serverRssBytes,
     postgresPssBytes,
-    walBytesPerMessage: (after.wal - before.wal) / messages,
-    commitsPerMessage: (after.transactions - before.transactions) / messages
+    walBytes: after.wal - before.wal,
+    commits: after.transactions - before.transactions,
+    diskBytes: after.disk - before.disk,
+    beganAtUs,
+    endedAtUs,
+    statements
   }
 }
 
-async function sampleCpu (postgres: number | null, server: number | null, generator: number): Promise<(number | null)[]> {
+function nowUs (): number {
+  return Number(process.hrtime.bigint() / 1000n)
+}
+
+async function sampleCpu (server: number | null, postgres: number | null, generator: number): Promise<(number | null)[]> {
   return await Promise.all([server, postgres, generator].map(async pid => pid === null ? null : await readTreeCpu(pid)))
 }
 
-// Transaction ids count the commits that wrote something. pg_stat_database is up to 10 s late per connection.
-async function sampleDatabase (sql: Sql): Promise<{ wal: number, transactions: number }> {
-  const [row] = await sql<{ wal: string, transactions: string }[]>`
-    select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as wal, pg_snapshot_xmax(pg_current_snapshot())::text as transactions`
-  return { wal: Number(row?.wal), transactions: Number(row?.transactions) }
-}
+interface DatabaseSample { wal: number, transactions: number, disk: number }
 
-// Requests whose connection is gone are still carried out.
-async function settled (stored: () => Promise<number>): Promise<number> {
-  let before = await stored()
-  for (;;) {
-    await new Promise(resolve => setTimeout(resolve, 100))
-    const now = await stored()
-    if (now === before) return now
-    before = now
-  }
+// Transaction ids count the commits that wrote something. pg_stat_database is up to 10 s late per connection.
+async function sampleDatabase (sql: Sql): Promise<DatabaseSample> {
+  const [row] = await sql<DatabaseSample[]>`
+    select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 as wal, pg_snapshot_xmax(pg_current_snapshot())::text::float8 as transactions,
+      pg_database_size(current_database())::float8 as disk`
+  if (row === undefined) throw new Error('no answer')
+  return row
 }

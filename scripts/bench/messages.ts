@@ -1,8 +1,12 @@
+import { postHead } from './http-connection.ts'
+
 const PAYLOAD_BYTES = 250
 // Enough different payloads that a compressor finds no repeats that a real queue would not have.
 const PAYLOADS = 2048
 const ID_LENGTH = 36
 const PARTITION_DIGITS = 5
+// Different requests of one producer.
+const MOST_REQUESTS = 32
 // Odd, so that multiplying by it can be undone; the second undoes the first modulo 2^32.
 const SCATTER = 0x9e3779b1
 const GATHER = 0x0e8b2f51
@@ -65,34 +69,46 @@ export function makePayloads (): string[] {
   })
 }
 
+/** Whole requests of one producer, for one request after the other. */
+export interface PushRequestOptions {
+  url: string
+  queue: string
+  batch: number
+  /** Where in the stock of payloads this producer begins: several are not to send the same ones at the same time. */
+  offset: number
+}
+
 /**
- * Push bodies whose bytes are made once and changed in place for each request: the partition, and the transaction id
- * of every item. A body is good until the next call.
+ * Push requests whose bytes are made once and changed in place before each use: the partition, and the transaction id of
+ * every item. One belongs to one connection, which has one request on its way at a time.
  */
-export class PushBodies {
-  readonly #bodies: { bytes: Buffer, partitions: number[], ids: number[] }[] = []
+export class PushRequests {
+  readonly #requests: { bytes: Buffer, partitions: number[], ids: number[] }[] = []
   #next = 0
 
-  constructor (queue: string, batch: number) {
+  constructor ({ url, queue, batch, offset }: PushRequestOptions) {
     const payloads = makePayloads()
+    const { host } = new URL(url)
     const partition = '0'.repeat(PARTITION_DIGITS)
     const id = '-'.repeat(ID_LENGTH)
-    for (let start = 0; start + batch <= payloads.length; start += batch) {
-      const items = payloads.slice(start, start + batch).map(payload =>
-        `{"queue":${JSON.stringify(queue)},"partition":"p${partition}","transactionId":"${id}","payload":${payload}}`)
-      const bytes = Buffer.from(`{"items":[${items.join(',')}]}`)
-      this.#bodies.push({ bytes, partitions: offsetsOf(bytes, `"partition":"p${partition}`, 14), ids: offsetsOf(bytes, `"transactionId":"${id}`, 17) })
+    const count = Math.max(1, Math.min(MOST_REQUESTS, Math.floor(payloads.length / batch)))
+    for (let n = 0; n < count; n++) {
+      const items = Array.from({ length: batch }, (_, i) =>
+        `{"queue":${JSON.stringify(queue)},"partition":"p${partition}","transactionId":"${id}","payload":${payloads[(offset + n * batch + i) % payloads.length]}}`)
+      const body = `{"items":[${items.join(',')}]}`
+      const bytes = Buffer.from(postHead(host, '/api/v1/push', body.length) + body, 'latin1')
+      this.#requests.push({ bytes, partitions: offsetsOf(bytes, `"partition":"p${partition}`, 14), ids: offsetsOf(bytes, `"transactionId":"${id}`, 17) })
     }
   }
 
-  /** A body for one partition, with ids that hold the numbers from `first` on. */
+  /** A request for one partition, with ids that hold the numbers from `first` on. */
   next (partition: number, first: number): Buffer {
-    const body = this.#bodies[this.#next++ % this.#bodies.length]
-    if (body === undefined) throw new Error('the batch is larger than the stock of payloads')
+    const request = this.#requests[this.#next++ % this.#requests.length]
+    if (request === undefined) throw new Error('a producer without requests')
     const digits = String(partition).padStart(PARTITION_DIGITS, '0')
-    for (const offset of body.partitions) body.bytes.write(digits, offset, 'latin1')
-    for (const [i, offset] of body.ids.entries()) writeId(body.bytes, offset, first + i)
-    return body.bytes
+    for (const offset of request.partitions) request.bytes.write(digits, offset, 'latin1')
+    for (const [i, offset] of request.ids.entries()) writeId(request.bytes, offset, first + i)
+    return request.bytes
   }
 }
 

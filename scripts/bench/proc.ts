@@ -24,10 +24,17 @@ export async function readProcess (pid: number): Promise<ProcessSample | null> {
 
 /** CPU time of a process with all its children, also of those that have come and gone; null where it cannot be seen. */
 export async function readTreeCpu (pid: number): Promise<number | null> {
-  const root = await readProcess(pid)
-  if (root === null) return null
-  const children = await childrenOf(pid)
-  return children.reduce((sum, child) => sum + child.cpuSeconds, root.cpuSeconds + root.childrenSeconds)
+  let root = await readProcess(pid)
+  for (;;) {
+    if (root === null) return null
+    const children = await childrenOf(pid)
+    const again = await readProcess(pid)
+    // A child that ends in between would be counted twice or not at all: its time goes over to its parent.
+    if (again?.childrenSeconds === root.childrenSeconds) {
+      return children.reduce((sum, child) => sum + child.cpuSeconds, again.cpuSeconds + again.childrenSeconds)
+    }
+    root = again
+  }
 }
 
 async function childrenOf (pid: number): Promise<(ProcessSample & { pid: number })[]> {
@@ -36,15 +43,24 @@ async function childrenOf (pid: number): Promise<(ProcessSample & { pid: number 
   return all.flatMap(({ pid: child, sample }) => sample !== null && sample.parent === pid ? [{ pid: child, ...sample }] : [])
 }
 
-/** Resident memory in bytes; null where it cannot be seen. */
-export async function readRss (pid: number): Promise<number | null> {
-  return await readKilobytes(`/proc/${pid}/status`, 'VmRSS')
+/** Resident memory of a process and its children in bytes; null where it cannot be seen. */
+export async function readTreeRss (pid: number): Promise<number | null> {
+  return await sumOverTree(pid, async one => await readKilobytes(`/proc/${one}/status`, 'VmRSS'))
+}
+
+/** How many child processes there are. */
+export async function countChildren (pid: number): Promise<number> {
+  return (await childrenOf(pid)).length
 }
 
 /** Memory of a process and its children, what they share counted once; null where it cannot be seen. */
 export async function readTreePss (pid: number): Promise<number | null> {
+  return await sumOverTree(pid, async one => await readKilobytes(`/proc/${one}/smaps_rollup`, 'Pss'))
+}
+
+async function sumOverTree (pid: number, read: (pid: number) => Promise<number | null>): Promise<number | null> {
   const pids = [pid, ...(await childrenOf(pid)).map(child => child.pid)]
-  const sizes = await Promise.all(pids.map(async one => await readKilobytes(`/proc/${one}/smaps_rollup`, 'Pss')))
+  const sizes = await Promise.all(pids.map(read))
   return sizes[0] === null ? null : sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0)
 }
 

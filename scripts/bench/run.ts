@@ -1,90 +1,102 @@
-// npm run bench: its own PostgreSQL, its own server, its own load generator, and a table. Figures are never asserted;
+// npm run bench: its own PostgreSQL, its own service, its own load generator, and a report. Figures are never asserted;
 // that every message arrives exactly once is.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { HELP, UsageError, readArguments } from './arguments.ts'
 import type { BenchOptions } from './arguments.ts'
-import { startGenerator, startServer } from './child.ts'
-import type { HttpServer } from './child.ts'
-import { openDatabase } from './database.ts'
-import type { BenchDatabase } from './database.ts'
+import { openCluster } from './cluster.ts'
+import type { BenchCluster } from './cluster.ts'
 import { describeMachine } from './machine.ts'
-import { markdown, plainTable } from './report.ts'
-import type { Report, Row } from './report.ts'
-import { bareRouteWorkload } from './workloads/bare-route.ts'
-import { consumeWorkloads } from './workloads/consume.ts'
+import { profilePage, readProfiles } from './profile/page.ts'
+import { count, ms, plainTable } from './report/format.ts'
+import { markdownReport } from './report/markdown.ts'
+import { plotsOf } from './report/plots.ts'
+import { faultsOf } from './report/results.ts'
+import type { Report, Series } from './report/results.ts'
+import { channelTable, comparisonTable, latencyTable, resourceTable, scalingTable, throughputTable } from './report/tables.ts'
+import { judgeBars } from './report/bars.ts'
+import { runOnce } from './session.ts'
+import { WORKLOADS } from './workloads/all.ts'
 import type { Workload } from './workloads/context.ts'
-import { floorWorkloads } from './workloads/floor.ts'
-import { outageWorkloads } from './workloads/outage.ts'
-import { pushWorkloads } from './workloads/push.ts'
+
+interface Planned { workload: Workload, series: Series }
 
 async function main (): Promise<void> {
   const options = readArguments(process.argv.slice(2))
-  const all = workloads(options)
   if (options.help || options.list) {
-    process.stdout.write(options.help ? HELP : all.map(({ name, title }) => `${name.padEnd(20)}${title}\n`).join(''))
+    process.stdout.write(options.help ? HELP : WORKLOADS.map(({ name, title }) => `${name.padEnd(22)}${title}\n`).join(''))
     return
   }
-  const names = new Set(all.map(({ name }) => name))
-  const chosen = all.filter(({ name }) => options.only.length === 0 || options.only.some(wanted => names.has(wanted) ? name === wanted : name.startsWith(wanted)))
-  if (chosen.length === 0) throw new UsageError('no workload of that name: see --list')
+  const plan = planOf(options)
+  if (plan.length === 0) throw new UsageError('no workload of that name: see --list')
 
   const machine = describeMachine()
-  const database = await openDatabase(process.env.DATABASE_URL)
+  const cluster = await openCluster(process.env.DATABASE_URL, { timesInput: options.profile !== null })
   try {
-    const folder = await mkdtemp(join(tmpdir(), 'regent-bench-buffer-'))
-    const server = await startServer('../../server.js',
-      { DATABASE_URL: database.url, PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'error', FILE_BUFFER_DIR: folder, FILE_BUFFER_MAX_MB: '65536' }, profilerArguments(options))
-    try {
-      const rows = await runAll(chosen, options, database, server)
-      await publish({ machine, postgres: { version: database.version, isEmbedded: database.isEmbedded, settings: database.settings }, options, rows }, options)
-    } finally {
-      await server.stop()
-      await rm(folder, { recursive: true, force: true })
+    for (let round = 1; round <= options.repeat; round++) {
+      for (const planned of plan) await runRepetition(planned, round, cluster, options)
     }
   } finally {
-    await database.close()
+    await cluster.close()
   }
+  const { version, isEmbedded, settings } = cluster
+  const { seconds, warmUpSeconds, repeat, workers } = options
+  await publish({
+    machine,
+    postgres: { version, isEmbedded, settings },
+    options: { seconds, warmUpSeconds, repeat, workers },
+    series: plan.map(({ series }) => series)
+  }, options)
 }
 
-function workloads ({ connections }: BenchOptions): Workload[] {
-  return [...pushWorkloads(connections), ...outageWorkloads(connections), ...consumeWorkloads(connections), ...floorWorkloads(connections), bareRouteWorkload(connections)]
+/** What is to be run, in order: in every round all of it once, so that what is compared lies close together in time. */
+function planOf ({ only, workers }: BenchOptions): Planned[] {
+  const names = new Set(WORKLOADS.map(({ name }) => name))
+  const chosen = WORKLOADS.filter(({ name }) => only.length === 0 || only.some(wanted => names.has(wanted) ? name === wanted : name.startsWith(wanted)))
+  return workers.flatMap((processes, i) => chosen.filter(({ isScaled }) => i === 0 || isScaled === true).map(workload => {
+    const { name, title, section, connections, compareWith = [] } = workload
+    return { workload, series: { name, title, section, connections, compareWith, workers: processes, repetitions: [], failures: [] } }
+  }))
 }
 
-function profilerArguments ({ profile }: BenchOptions): string[] {
-  return profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(profile)}`]
-}
-
-async function runAll (chosen: Workload[], options: BenchOptions, database: BenchDatabase, server: HttpServer): Promise<Row[]> {
-  const rows: Row[] = []
-  for (const { name, title, connections, floor, run } of chosen) {
-    stopping.signal.throwIfAborted()
-    // Before the warm-up, so that none falls into the measurement, nor the full pages that are logged after one.
-    await database.sql`checkpoint`
-    const generator = startGenerator()
-    try {
-      const work = run({ options, database, serverUrl: server.url, serverPid: server.pid, generator })
-      const measurement = await Promise.race([work, server.failed, stopped])
-      rows.push({ name, title, connections, floor: floor ?? null, ...measurement })
-      process.stderr.write(`${name.padEnd(20)}${Math.round(measurement.messages / measurement.seconds)} msg/s\n`)
-      for (const fault of measurement.faults) {
-        process.stderr.write(`  WRONG: ${fault}\n`)
-        process.exitCode = 1
-      }
-    } finally {
-      await generator.stop()
-    }
+async function runRepetition ({ workload, series }: Planned, round: number, cluster: BenchCluster, options: BenchOptions): Promise<void> {
+  stopping.signal.throwIfAborted()
+  const label = `${round}/${options.repeat}  ${series.name.padEnd(22)}${series.workers === 1 ? '' : `${series.workers} processes  `}`
+  const startedAt = performance.now()
+  try {
+    const { measurement, profileDir } = await runOnce(workload, cluster, options, series.workers, stopped)
+    if (profileDir !== null) await writeFile(`${profileDir}.md`, profilePage(workload.title, measurement, await readProfiles(profileDir)))
+    const { statements, beganAtUs, endedAtUs, ...repetition } = measurement
+    series.repetitions.push(repetition)
+    const { messages, seconds, latency, faults } = repetition
+    process.stderr.write(`${label}${count(messages / seconds)} msg/s, p50 ${ms(latency?.p50Ms ?? null)} ms, p99 ${ms(latency?.p99Ms ?? null)} ms  (${Math.round((performance.now() - startedAt) / 1000)} s)\n`)
+    for (const fault of faults) process.stderr.write(`  WRONG: ${fault}\n`)
+  } catch (error) {
+    if (stopping.signal.aborted) throw error
+    // The others are still worth their while; the exit code and the report tell of this one.
+    series.failures.push(error instanceof Error ? error.message : String(error))
+    process.stderr.write(`${label}FAILED: ${error instanceof Error ? error.stack : String(error)}\n`)
   }
-  return rows
 }
 
 async function publish (report: Report, { out }: BenchOptions): Promise<void> {
-  process.stdout.write(`\n${plainTable(report)}\n`)
+  const tables = [
+    throughputTable(report, 'push', 'consume', 'floor', 'peer'), resourceTable(report, 'push', 'consume', 'floor', 'peer'), comparisonTable(report),
+    latencyTable(report), channelTable(report), scalingTable(report),
+    [['bar', 'measured', 'reached'], ...judgeBars(report).map(({ text, measured, isReached }) => [text, measured, isReached === null ? '-' : isReached ? 'yes' : 'NO'])]
+  ]
+  process.stdout.write(tables.filter(({ length }) => length > 1).map(table => `\n${plainTable(table)}\n`).join(''))
+  const faults = faultsOf(report)
+  if (faults.length > 0) {
+    process.stderr.write(`\nWRONG:\n${faults.map(fault => `  ${fault}\n`).join('')}`)
+    process.exitCode = 1
+  }
   if (out === null) return
-  await mkdir(out, { recursive: true })
-  await writeFile(join(out, 'benchmarks.md'), markdown(report))
-  await writeFile(join(out, 'benchmarks.json'), `${JSON.stringify(report, null, 2)}\n`)
+  const plots = plotsOf(report)
+  await mkdir(join(out, 'benchmarks'), { recursive: true })
+  for (const { name, svg } of plots) await writeFile(join(out, 'benchmarks', `${name}.svg`), svg)
+  await writeFile(join(out, 'benchmarks.md'), markdownReport(report, plots))
+  await writeFile(join(out, 'benchmarks.json'), `${JSON.stringify(report, null, 1)}\n`)
 }
 
 // What was started is stopped in order also when the user has had enough; a second signal changes nothing about that.
