@@ -8,7 +8,6 @@ const KEEP_ALIVE_MS = 30_000
 
 export interface TcpServerOptions {
   broker: Broker
-  maxConnections: number
   log: { debug: (fields: object, message: string) => void }
 }
 
@@ -18,13 +17,11 @@ export class TcpServer {
   readonly #broker: Broker
   readonly #log: TcpServerOptions['log']
 
-  constructor ({ broker, maxConnections, log }: TcpServerOptions) {
+  constructor ({ broker, log }: TcpServerOptions) {
     this.#broker = broker
     this.#log = log
     // What is under way for a peer that has ended its side is still sent.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, socket => { this.#accept(socket) })
-    this.#server.maxConnections = maxConnections
-    this.#server.on('drop', () => { log.debug({ maxConnections }, 'a channel connection too many was closed') })
   }
 
   /** Where it listens; null: it does not. */
@@ -52,6 +49,11 @@ export class TcpServer {
   }
 
   #accept (socket: Socket): void {
+    if (this.#broker.isFull) {
+      socket.destroy()
+      this.#log.debug({}, 'a channel connection too many was closed')
+      return
+    }
     const connection = this.#broker.connect(new TcpTransport(socket))
     socket.on('data', chunk => { connection.receive(chunk) })
     socket.on('end', () => { connection.ended() })

@@ -12,8 +12,10 @@ import type { Refusal } from './frame-rules.ts'
 import type { ChannelLimits } from './limits.ts'
 import { Pairing } from './pairing.ts'
 import { Relay } from './relay.ts'
+import { surveyOf } from './survey.ts'
+import type { Survey } from './survey.ts'
 import { Tally } from './tally.ts'
-import type { Transport } from './transport.ts'
+import type { Transport, TransportKind } from './transport.ts'
 import { NIL, ROLE, TYPE } from './wire.ts'
 import type { Id } from './wire.ts'
 
@@ -68,9 +70,10 @@ export class Broker {
     this.#departure = new Departure(this.#endings, this.#pairing)
   }
 
-  connect (transport: Transport): Connection {
+  connect (transport: Transport, kind: TransportKind = 'tcp'): Connection {
     const connection = new Connection({
       transport,
+      kind,
       deadlines: this.#deadlines,
       limits: this.#options.limits,
       owner: {
@@ -80,8 +83,13 @@ export class Broker {
       }
     })
     this.#connections.add(connection)
-    if (this.#closing !== null) connection.finish()
+    if (this.#closing !== null) connection.finish('stopping')
     return connection
+  }
+
+  /** There are as many connections as there may be: no other should be made. */
+  get isFull (): boolean {
+    return this.#connections.size >= this.#options.limits.maxConnections
   }
 
   figures (): BrokerFigures {
@@ -95,6 +103,24 @@ export class Broker {
     return figures
   }
 
+  /** Connections at this moment, by how they came. */
+  connectionsByKind (): Record<TransportKind, number> {
+    const counts = { tcp: 0, websocket: 0, http: 0, local: 0 }
+    for (const { kind } of this.#connections) counts[kind]++
+    return counts
+  }
+
+  /** What there is at this moment, channel by channel: those with most waiting requests first, and `most` of them. */
+  survey (most: number): Survey {
+    return surveyOf(this.#channels.values(), most, this.#deadlines.now)
+  }
+
+  /** What is left of a request's time, in milliseconds; null: it is over. */
+  remainingMs (senderId: Id, requestId: Id): number | null {
+    const deadline = this.#clients.get(senderId)?.requests.get(requestId)?.deadline
+    return deadline == null ? null : Math.max(0, deadline.at - this.#deadlines.now)
+  }
+
   /** Tells everybody with a live operation that it is over, sends what there is to send, and closes. */
   async close (): Promise<void> {
     this.#closing ??= this.#closeAll()
@@ -106,7 +132,7 @@ export class Broker {
     const closed = new Promise<void>(resolve => { this.#allClosed = resolve })
     for (const connection of [...this.#connections]) {
       this.#leave(connection, STOPPING)
-      connection.finish()
+      connection.finish('stopping')
     }
     if (this.#connections.size > 0) await closed
     this.#deadlines.clearAll()
@@ -123,7 +149,7 @@ export class Broker {
       return null
     }
     const client = connection.client ?? this.#register(connection, frame)
-    if (client === null) this.#refuse(connection, frame, { text: 'client id in use', isFatal: true })
+    if (client === null) this.#refuse(connection, frame, { text: 'client id in use', closing: 'invalid' })
     else this.#route(client, frame)
     return null
   }
@@ -163,16 +189,16 @@ export class Broker {
     return client
   }
 
-  #refuse (connection: Connection, frame: Frame, { text, isFatal }: Refusal): void {
+  #refuse (connection: Connection, frame: Frame, { text, closing }: Refusal): void {
     this.tally.invalid++
     const { client } = connection
     // A response is addressed to somebody else; without a client there is nobody to name.
     const clientId = client?.id ?? (frame.flags === ROLE.response ? NIL : frame.clientId)
     const to = frame.fault === 'version' ? { ...NOBODY, clientId } : { requestId: frame.requestId, clientId, channelId: client?.channel.id ?? frame.channelId }
     connection.write([encodeError(to, text)])
-    if (isFatal) {
+    if (closing !== null) {
       this.#leave(connection, text)
-      connection.finish()
+      connection.finish(closing)
     }
   }
 

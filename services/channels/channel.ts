@@ -15,6 +15,8 @@ export class Channel {
   readonly claims = new Fifo<Claim>()
   /** Connections that belong here. */
   clients = 0
+  /** Requests that are not over, those without a receiver included. */
+  live = 0
 
   constructor (id: Id) {
     this.id = id

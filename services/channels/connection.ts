@@ -4,7 +4,7 @@ import type { Frame } from './frame.ts'
 import { FrameReader } from './frame-reader.ts'
 import type { ChannelLimits } from './limits.ts'
 import { Outbox } from './outbox.ts'
-import type { Transport } from './transport.ts'
+import type { Closing, Transport, TransportKind } from './transport.ts'
 
 /** Who is told what a connection brings. */
 export interface ConnectionOwner {
@@ -17,6 +17,7 @@ export interface ConnectionOwner {
 
 export interface ConnectionOptions {
   transport: Transport
+  kind: TransportKind
   deadlines: Deadlines
   limits: ChannelLimits
   owner: ConnectionOwner
@@ -40,7 +41,11 @@ export class Connection {
     const { transport, deadlines, limits } = options
     this.#options = options
     this.#outbox = new Outbox({ transport, deadlines, limits, stalled: () => { this.#giveUp('stalled') } })
-    this.#deadline = deadlines.set(limits.frameMs, () => { this.#leave('no frame in time') })
+    this.#deadline = deadlines.set(limits.frameMs, () => { this.#leave('no frame in time', 'late') })
+  }
+
+  get kind (): TransportKind {
+    return this.#options.kind
   }
 
   /** Bytes to be sent. */
@@ -60,9 +65,23 @@ export class Connection {
     if (this.#held === null) this.#read()
   }
 
+  /** In its turn something has come that is no frame: the last that is read. */
+  reject (fault: Frame): void {
+    if (this.#state !== 'open') return
+    this.#reader.break(fault)
+    if (this.#held === null) this.#read()
+  }
+
+  /** A part of a frame has come, which the transport keeps until it is whole: that is to happen in time. */
+  begun (): void {
+    // The first frame has its deadline anyway; while we do not read, the peer is not to blame.
+    if (this.#state !== 'open' || this.client === null || this.#held !== null) return
+    this.#deadline ??= this.#frameDeadline()
+  }
+
   /** The peer has ended its side; that is a disconnect. */
   ended (): void {
-    this.#leave('ended by the peer')
+    this.#leave('ended by the peer', 'over')
   }
 
   /** The transport is gone. */
@@ -88,22 +107,22 @@ export class Connection {
   }
 
   /** Send what there is to send, then close. */
-  finish (): void {
+  finish (closing: Closing): void {
     if (this.#state !== 'open') return
     const { transport, deadlines, limits } = this.#options
     this.#state = 'finishing'
     this.#held = null
     deadlines.clear(this.#deadline)
     this.#deadline = deadlines.set(limits.closeMs, () => { transport.destroy() })
-    this.#outbox.finish(() => { transport.end() })
+    this.#outbox.finish(() => { transport.end(closing) })
     // Unread input would turn the close into a reset, and the peer might lose what was sent last.
     transport.resume()
   }
 
-  #leave (reason: string): void {
+  #leave (reason: string, closing: Closing): void {
     if (this.#state !== 'open') return
     this.#options.owner.left(this, reason)
-    this.finish()
+    this.finish(closing)
   }
 
   #giveUp (reason: string): void {
@@ -141,11 +160,16 @@ export class Connection {
   /** A frame that has begun is to end; not while it is us who do not read it. */
   #watch (): void {
     if (this.client === null) return
-    const { deadlines, limits } = this.#options
+    const { deadlines } = this.#options
     const isInside = this.#held === null && this.#reader.isInsideFrame
     if (isInside && this.#deadline !== null && this.#watchedFrame === this.#reader.begun) return
     deadlines.clear(this.#deadline)
     this.#watchedFrame = this.#reader.begun
-    this.#deadline = isInside ? deadlines.set(limits.frameMs, () => { this.#leave('no whole frame in time') }) : null
+    this.#deadline = isInside ? this.#frameDeadline() : null
+  }
+
+  #frameDeadline (): Deadline {
+    const { deadlines, limits } = this.#options
+    return deadlines.set(limits.frameMs, () => { this.#leave('no whole frame in time', 'late') })
   }
 }

@@ -37,6 +37,11 @@ export class Deadlines {
     return this.#heap.length
   }
 
+  /** Milliseconds, from any beginning. */
+  get now (): number {
+    return this.#clock.now()
+  }
+
   set (afterMs: number, expire: () => void): Deadline {
     const deadline = { at: this.#clock.now() + Math.min(afterMs, LONGEST_MS), expire, place: this.#heap.length }
     this.#heap.push(deadline)

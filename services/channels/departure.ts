@@ -16,20 +16,15 @@ export class Departure {
   of (client: Client): void {
     // Its claims first: a request given back must not come to it again.
     for (const claim of [...client.claims.values()]) this.#endings.spend(claim)
-    for (const exchange of [...client.requests.values()]) this.#withoutSender(exchange)
+    for (const exchange of [...client.requests.values()]) this.#endings.abandon(exchange)
     // Each goes to the front, so the oldest goes last.
     for (const exchange of [...client.assigned].reverse()) this.#withoutReceiver(exchange)
-  }
-
-  #withoutSender (exchange: Exchange): void {
-    this.#endings.settle(exchange)
-    this.#endings.tellReceiver(exchange, 'sender disconnected')
   }
 
   #withoutReceiver (exchange: Exchange): void {
     if (exchange.reply.isFinal) this.#closeOut(exchange)
     // A part of the request that has been handed on cannot be handed on to another.
-    else if (exchange.isAccepted || exchange.request.hasBegun) this.#endings.failSender(exchange, 'receiver disconnected')
+    else if (exchange.isAccepted || exchange.request.hasBegun) this.#endings.failSender(exchange, 'receiverLeft', 'receiver disconnected')
     else this.#pairing.requeue(exchange)
   }
 

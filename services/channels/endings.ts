@@ -3,7 +3,7 @@ import type { Client } from './client.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
 import { encodeFrame } from './frame.ts'
-import type { Tally } from './tally.ts'
+import type { Failure, Tally } from './tally.ts'
 import { AT, ROLE, TYPE } from './wire.ts'
 
 /** How claims and exchanges end. Each party hears of it at most once. */
@@ -33,6 +33,7 @@ export class Endings {
     const { sender, receiver, requestId } = exchange
     this.#deadlines.clear(exchange.deadline)
     sender.requests.delete(requestId)
+    sender.channel.live--
     sender.ended.add(requestId)
     sender.channel.requests.remove(exchange)
     receiver?.assigned.delete(exchange)
@@ -57,15 +58,23 @@ export class Endings {
   }
 
   /** It is over for both. A receiver takes any error for its own, so one that will finish by itself hears nothing. */
-  fail (exchange: Exchange, text: string): void {
-    this.failSender(exchange, text)
+  fail (exchange: Exchange, cause: Failure, text: string): void {
+    this.failSender(exchange, cause, text)
     this.tellReceiver(exchange, text)
   }
 
-  failSender (exchange: Exchange, text: string): void {
+  failSender (exchange: Exchange, cause: Failure, text: string): void {
     this.settle(exchange)
     this.#tally.failed++
+    this.#tally[cause]++
     exchange.sender.fail(exchange.requestId, text)
+  }
+
+  /** Its sender has left. */
+  abandon (exchange: Exchange): void {
+    this.settle(exchange)
+    this.#tally.senderLeft++
+    this.tellReceiver(exchange, 'sender disconnected')
   }
 
   tellReceiver ({ receiver, requestId, isSenderDone }: Exchange, text: string): void {
@@ -73,8 +82,7 @@ export class Endings {
   }
 
   timeOut (exchange: Exchange): void {
-    this.#tally.timedOut++
-    this.fail(exchange, 'timeout')
+    this.fail(exchange, 'timedOut', 'timeout')
   }
 
   /** The service stops: everything that is live ends. */
@@ -82,7 +90,7 @@ export class Endings {
     for (const claim of [...client.claims.values()]) this.refuseClaim(claim, text)
     for (const exchange of [...client.requests.values()]) {
       if (exchange.reply.isFinal && exchange.isSenderDone) this.standIn(exchange)
-      else this.fail(exchange, text)
+      else this.fail(exchange, 'stopped', text)
     }
   }
 }

@@ -32,6 +32,8 @@ export class Exchange implements Queued<Exchange> {
   /** The frame that opened it, kept to be handed on. */
   readonly start: Buffer
   readonly timeoutMs: number
+  /** By the clock of the deadlines. */
+  readonly openedAt: number
   deadline: Deadline | null = null
   /** Null: waiting for one; or, once the reply is complete, it has left and the server stands in for its end. */
   receiver: Client | null = null
@@ -41,12 +43,13 @@ export class Exchange implements Queued<Exchange> {
   /** The sender's end was handed on: its receiver will finish by itself. */
   isSenderDone = false
 
-  constructor (sender: Client, frame: Frame) {
+  constructor (sender: Client, frame: Frame, openedAt: number) {
     this.sender = sender
     this.requestId = frame.requestId
     // A slice would keep all that was read with it.
     this.start = Buffer.allocUnsafeSlow(frame.header.length)
     frame.header.copy(this.start)
     this.timeoutMs = frame.timeoutMs
+    this.openedAt = openedAt
   }
 }

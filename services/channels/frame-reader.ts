@@ -21,16 +21,30 @@ export class FrameReader {
   #block: Buffer = EMPTY
   #blockBytes = 0
   #isBroken = false
+  /** Comes after everything that was pushed, and is no frame. */
+  #last: Frame | null = null
+  readonly #isWanted: (frame: Frame) => boolean
   /** Frames begun. */
   begun = 0
 
+  /** @param isWanted whose payload is kept; that of the others is passed over */
+  constructor (isWanted: (frame: Frame) => boolean = frame => frame.isData) {
+    this.#isWanted = isWanted
+  }
+
   push (chunk: Buffer): void {
+    if (this.#last !== null) return
     if (this.#offset === this.#chunk.length) {
       this.#chunk = chunk
       this.#offset = 0
     } else {
       this.#later.push(chunk)
     }
+  }
+
+  /** After the frames that have been pushed comes something that is none; nothing after it is read. */
+  break (fault: Frame): void {
+    this.#last ??= fault
   }
 
   /** Whether a frame has begun whose end has not been read. */
@@ -48,7 +62,7 @@ export class FrameReader {
       const frame = this.#frame === null ? this.#readHeader() : this.#readPayload(this.#frame)
       if (frame !== null) return frame
     }
-    return null
+    return this.#isBroken || this.#last === null ? null : this.#break(this.#last)
   }
 
   #hasBytes (): boolean {
@@ -87,7 +101,7 @@ export class FrameReader {
   #begin (header: Buffer, start: number | null): Frame | null {
     if (header.readUInt32BE(AT.payloadBytes) > MAX_PAYLOAD_BYTES) return this.#break(new Frame(header, 'size'))
     const frame = new Frame(header)
-    if (!frame.isData || frame.payloadBytes === 0) {
+    if (!this.#isWanted(frame) || frame.payloadBytes === 0) {
       frame.bytes.push(header)
       this.#skipBytes = frame.payloadBytes
       return frame

@@ -1,11 +1,19 @@
 import type { Client } from './client.ts'
-import type { Frame } from './frame.ts'
+import type { Frame, FrameFault } from './frame.ts'
+import type { Closing } from './transport.ts'
 import { NIL, ROLE, TYPE } from './wire.ts'
 
 export interface Refusal {
   text: string
-  /** The connection is closed after it. */
-  isFatal: boolean
+  /** Why the connection is closed after it; null: it stays. */
+  closing: Closing | null
+}
+
+const FAULTS: Readonly<Record<FrameFault, Refusal>> = {
+  version: { text: 'unsupported version', closing: 'invalid' },
+  size: { text: 'payload too large', closing: 'too large' },
+  text: { text: 'invalid message: text', closing: 'no frame' },
+  length: { text: 'invalid message: not one frame', closing: 'invalid' }
 }
 
 const TYPES: ReadonlySet<number> = new Set([TYPE.start, TYPE.chunk, TYPE.end])
@@ -13,10 +21,9 @@ const ROLES: ReadonlySet<number> = new Set(Object.values(ROLE))
 
 /** What is wrong with a frame whatever operation it is of. The first frame says who its writer is; the others are held to it. */
 export function refusalOf (frame: Frame, client: Client | null): Refusal | null {
-  if (frame.fault === 'version') return { text: 'unsupported version', isFatal: true }
-  if (frame.fault === 'size') return { text: 'payload too large', isFatal: true }
+  if (frame.fault !== null) return FAULTS[frame.fault]
   const text = formFault(frame) ?? (client === null ? introductionFault(frame) : identityFault(frame, client))
-  return text === null ? null : { text, isFatal: client === null }
+  return text === null ? null : { text, closing: client === null ? 'invalid' : null }
 }
 
 function formFault ({ type, flags }: Frame): string | null {

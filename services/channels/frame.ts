@@ -1,8 +1,8 @@
 import { AT, FINAL, HEADER_BYTES, NIL, ROLE, TYPE, VERSION, readId, writeId } from './wire.ts'
 import type { Id } from './wire.ts'
 
-/** Why a stream cannot be read any further. */
-export type FrameFault = 'version' | 'size'
+/** Why nothing more can be read; the latter two only of what comes in messages: text, and bytes that are not one frame. */
+export type FrameFault = 'version' | 'size' | 'text' | 'length'
 
 /** A frame as it came: what the header says, and the bytes to hand on. */
 export class Frame {

@@ -1,4 +1,6 @@
 export interface ChannelLimits {
+  /** Connections, however they come; one more is not taken. */
+  maxConnections: number
   /** Unassigned requests per channel; one more is refused. */
   maxQueued: number
   /** Live operations per client as a sender, and as many as a receiver; one more is refused. */

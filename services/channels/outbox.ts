@@ -47,7 +47,8 @@ export class Outbox {
     if (this.#isClosed) return
     const hasBacklog = this.#sendingBytes > 0
     for (const piece of pieces) {
-      this.#waiting.push(hasBacklog ? compact(piece) : piece)
+      const kept = hasBacklog ? compact(piece) : piece
+      for (let at = 0; at < kept.length; at += BATCH_BYTES) this.#waiting.push(kept.subarray(at, at + BATCH_BYTES))
       this.#waitingBytes += piece.length
     }
     // After the frames that came with this one: they go out together.

@@ -6,7 +6,7 @@ import { Exchange } from './exchange.ts'
 import type { Frame } from './frame.ts'
 import { STRAY_PAYLOAD, hasStrayPayload } from './frame-rules.ts'
 import type { ChannelLimits } from './limits.ts'
-import type { Tally } from './tally.ts'
+import type { Refused, Tally } from './tally.ts'
 import type { Id } from './wire.ts'
 
 export interface PairingOptions {
@@ -33,27 +33,28 @@ export class Pairing {
     const running = sender.requests.get(frame.requestId)
     if (running !== undefined) {
       tally.invalid++
-      endings.fail(running, STARTED_TWICE)
+      endings.fail(running, 'malformed', STARTED_TWICE)
       return
     }
     if (hasStrayPayload(frame)) {
       tally.invalid++
-      this.#refuse(sender, frame.requestId, STRAY_PAYLOAD)
+      this.#refuse(sender, frame.requestId, 'malformedStart', STRAY_PAYLOAD)
       return
     }
     if (sender.requests.size >= limits.maxOperations) {
-      this.#refuse(sender, frame.requestId, TOO_MANY)
+      this.#refuse(sender, frame.requestId, 'tooMany', TOO_MANY)
       return
     }
     const { channel } = sender
-    const exchange = new Exchange(sender, frame)
+    const exchange = new Exchange(sender, frame, deadlines.now)
     const claim = channel.claimFor(exchange)
     if (claim === null && channel.requests.size >= limits.maxQueued) {
-      this.#refuse(sender, frame.requestId, 'queue full')
+      this.#refuse(sender, frame.requestId, 'queueFull', 'queue full')
       return
     }
     tally.opened++
     sender.requests.set(exchange.requestId, exchange)
+    channel.live++
     exchange.deadline = deadlines.set(this.#timeout(exchange.timeoutMs), () => { endings.timeOut(exchange) })
     if (claim === null) channel.requests.append(exchange)
     else this.#assign(exchange, claim)
@@ -109,10 +110,11 @@ export class Pairing {
     claim.receiver.write([exchange.start])
   }
 
-  #refuse (sender: Client, requestId: Id, text: string): void {
+  #refuse (sender: Client, requestId: Id, cause: Refused, text: string): void {
     // What follows of it on the way is late, not unknown.
     sender.ended.add(requestId)
     this.#options.tally.failed++
+    this.#options.tally[cause]++
     sender.fail(requestId, text)
   }
 

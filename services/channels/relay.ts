@@ -41,7 +41,7 @@ export class Relay {
     const fault = senderFault(exchange, frame)
     if (fault !== null) {
       this.#tally.invalid++
-      this.#endings.fail(exchange, fault)
+      this.#endings.fail(exchange, 'malformed', fault)
       return
     }
     if (frame.type === TYPE.end) exchange.isSenderDone = true
@@ -59,8 +59,8 @@ export class Relay {
     const fault = receiverFault(exchange, frame)
     if (fault !== null) {
       this.#tally.invalid++
-      if (fault === EARLY_END) this.#endings.failSender(exchange, fault)
-      else this.#endings.fail(exchange, fault)
+      if (fault === EARLY_END) this.#endings.failSender(exchange, 'malformed', fault)
+      else this.#endings.fail(exchange, 'malformed', fault)
       return
     }
     if (frame.type === TYPE.start) {

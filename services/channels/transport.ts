@@ -1,3 +1,9 @@
+/** How a client reaches the broker; `local`: from within the process. */
+export type TransportKind = 'tcp' | 'websocket' | 'http' | 'local'
+
+/** Why a connection is closed in order; a WebSocket says it in its close code. */
+export type Closing = 'over' | 'stopping' | 'invalid' | 'no frame' | 'late' | 'too large'
+
 /** What carries the bytes of one client: a TCP socket, a WebSocket. Everything the broker knows of it. */
 export interface Transport {
   /**
@@ -10,7 +16,7 @@ export interface Transport {
   pause: () => void
   resume: () => void
   /** Everything was sent: close it for the peer, in order. */
-  end: () => void
+  end: (closing: Closing) => void
   /** Close it at once. */
   destroy: () => void
 }

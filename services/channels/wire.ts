@@ -26,6 +26,11 @@ export function readId (bytes: Buffer, offset: number): Id {
   return bytes.toString('latin1', offset, offset + ID_BYTES)
 }
 
+/** The id as UUIDs are written. */
+export function idText (id: Id): string {
+  return Buffer.from(id, 'latin1').toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
 export function writeId (bytes: Buffer, id: Id, offset: number): void {
   bytes.write(id, offset, ID_BYTES, 'latin1')
 }

@@ -1,10 +1,11 @@
 import t from 'tap'
+import { systemClock } from '../../services/channels/deadlines.ts'
 import { until } from '../support.ts'
 import { PollingClient, STAGES } from './polling-client.ts'
 import type { Stage } from './polling-client.ts'
 import type { Hex } from './raw-frames.ts'
 import { seeded } from './seeded.ts'
-import { startChannels } from './support.ts'
+import { overEach, startChannels } from './support.ts'
 import type { Channels } from './support.ts'
 
 async function joinAll ({ join }: Channels, count: number): Promise<PollingClient[]> {
@@ -13,12 +14,12 @@ async function joinAll ({ join }: Channels, count: number): Promise<PollingClien
 
 const echo = (message: string): string => `${message}-echo`
 
-t.test('three senders and three receivers at once get nothing mixed up, a thousand times', async t => {
-  const channels = await startChannels(t)
+overEach('three senders and three receivers at once get nothing mixed up, many times', async (t, start, transport) => {
+  const channels = await start()
   const senders = await joinAll(channels, 3)
   const receivers = await joinAll(channels, 3)
   let wrong = 0
-  for (let round = 0; round < 1000; round++) {
+  for (let round = 0; round < (transport === 'TCP' ? 1000 : 200); round++) {
     const [replies, served] = await Promise.all([
       Promise.all(senders.map(async (sender, place) => await sender.send(`${round}/${place}`))),
       Promise.all(receivers.map(async receiver => await receiver.receive(echo)))
@@ -29,8 +30,8 @@ t.test('three senders and three receivers at once get nothing mixed up, a thousa
   t.same(senders.flatMap(({ strays }) => strays), [])
 })
 
-t.test('receivers that come for one request each, and close without their last frame, lose no reply', async t => {
-  const channels = await startChannels(t)
+overEach('receivers that come for one request each, and close without their last frame, lose no reply', async (t, start) => {
+  const channels = await start()
   const senders = await joinAll(channels, 3)
   for (let round = 0; round < 50; round++) {
     const receivers = await joinAll(channels, 3)
@@ -43,8 +44,8 @@ t.test('receivers that come for one request each, and close without their last f
   t.match(channels.broker.tally, { opened: 150, completed: 150, failed: 0 })
 })
 
-t.test('fifty senders and eight receivers: every request is answered, by one receiver', async t => {
-  const channels = await startChannels(t)
+overEach('fifty senders and eight receivers: every request is answered, by one receiver', async (t, start) => {
+  const channels = await start()
   const senders = await joinAll(channels, 50)
   const receivers = await joinAll(channels, 8)
   const servedBy = new Map<Hex, number>()
@@ -70,58 +71,62 @@ t.test('fifty senders and eight receivers: every request is answered, by one rec
   await until(channels.isEmpty)
 })
 
-t.test('receivers join, leave and die at any moment: every sender gets one reply or one error for each request', async t => {
-  const SENDERS = 50
-  const REQUESTS = 200
-  const random = seeded(11)
-  const channels = await startChannels(t)
-  const senders = await joinAll(channels, SENDERS)
-  const present = new Set<PollingClient>()
-  /** Which receivers have been sent data of a request: only who has accepted it can be. */
-  const readBy = new Map<Hex, Set<PollingClient>>()
-  const deaths = new Map<Stage, number>(STAGES.map(stage => [stage, 0]))
-  const over = new AbortController()
+for (const { transports, requests } of [
+  { transports: ['TCP'], requests: 200 },
+  { transports: ['TCP', 'WebSocket'], requests: 60 }
+] as const) {
+  t.test(`receivers join, leave and die at any moment: every sender gets one reply or one error for each request (${transports.join(', ')})`, async t => {
+    const SENDERS = 50
+    const random = seeded(11)
+    const channels = await startChannels(t, {}, systemClock, ...transports)
+    const senders = await joinAll(channels, SENDERS)
+    const present = new Set<PollingClient>()
+    /** Which receivers have been sent data of a request: only who has accepted it can be. */
+    const readBy = new Map<Hex, Set<PollingClient>>()
+    const deaths = new Map<Stage, number>(STAGES.map(stage => [stage, 0]))
+    const over = new AbortController()
 
-  async function serve (): Promise<void> {
-    while (!over.signal.aborted) {
-      const receiver = new PollingClient(await channels.join())
-      present.add(receiver)
-      const lifetime = 1 + random(60)
-      for (let served = 0; served < lifetime && !over.signal.aborted && !receiver.raw.isClosed; served++) {
-        const dying = served === lifetime - 1 ? STAGES[random(STAGES.length)] : undefined
-        await receiver.receive(echo, (request, stage) => {
-          if (stage === 'read') readBy.set(request, (readBy.get(request) ?? new Set()).add(receiver))
-          if (stage === dying) deaths.set(stage, (deaths.get(stage) ?? 0) + 1)
-          return stage !== dying
-        }).catch(error => { if (!receiver.raw.isClosed) throw error })
+    async function serve (): Promise<void> {
+      while (!over.signal.aborted) {
+        const receiver = new PollingClient(await channels.join())
+        present.add(receiver)
+        const lifetime = 1 + random(60)
+        for (let served = 0; served < lifetime && !over.signal.aborted && !receiver.raw.isClosed; served++) {
+          const dying = served === lifetime - 1 ? STAGES[random(STAGES.length)] : undefined
+          await receiver.receive(echo, (request, stage) => {
+            if (stage === 'read') readBy.set(request, (readBy.get(request) ?? new Set()).add(receiver))
+            if (stage === dying) deaths.set(stage, (deaths.get(stage) ?? 0) + 1)
+            return stage !== dying
+          }).catch(error => { if (!receiver.raw.isClosed) throw error })
+        }
+        receiver.raw.socket.destroy()
+        present.delete(receiver)
       }
-      receiver.raw.socket.destroy()
-      present.delete(receiver)
     }
-  }
 
-  const serving = Array.from({ length: 8 }, serve)
-  let replies = 0
-  let errors = 0
-  let wrong = 0
-  await Promise.all(senders.map(async (sender, place) => {
-    for (let n = 0; n < REQUESTS; n++) {
-      const reply = await sender.send(`${place}/${n}`)
-      if (reply === null) errors++
-      else if (reply === `${place}/${n}-echo`) replies++
-      else wrong++
-    }
-  }))
-  over.abort()
-  t.same([replies + errors, wrong], [SENDERS * REQUESTS, 0])
-  t.ok(errors > 0 && [...deaths.values()].every(count => count > 0), `${errors} errors, deaths: ${JSON.stringify([...deaths])}`)
-  t.match(channels.broker.tally, { opened: SENDERS * REQUESTS, completed: replies, failed: errors, timedOut: 0, invalid: 0 })
-  t.ok(channels.broker.tally.requeued > 0)
-  t.same([...readBy.values()].filter(readers => readers.size > 1), [], 'nothing accepted was given to a second receiver')
-  for (const sender of senders) if (!await sender.raw.isQuiet()) t.fail('more than one answer')
-  t.same(senders.flatMap(({ strays }) => strays), [])
-  await until(() => channels.broker.figures().requests === 0)
-  for (const { raw } of [...senders, ...present]) raw.socket.destroy()
-  await Promise.all(serving)
-  await until(channels.isEmpty)
-})
+    const serving = Array.from({ length: 8 }, serve)
+    let replies = 0
+    let errors = 0
+    let wrong = 0
+    await Promise.all(senders.map(async (sender, place) => {
+      for (let n = 0; n < requests; n++) {
+        const reply = await sender.send(`${place}/${n}`)
+        if (reply === null) errors++
+        else if (reply === `${place}/${n}-echo`) replies++
+        else wrong++
+      }
+    }))
+    over.abort()
+    t.same([replies + errors, wrong], [SENDERS * requests, 0])
+    t.ok(errors > 0 && [...deaths.values()].every(count => count > 0), `${errors} errors, deaths: ${JSON.stringify([...deaths])}`)
+    t.match(channels.broker.tally, { opened: SENDERS * requests, completed: replies, failed: errors, timedOut: 0, invalid: 0 })
+    t.ok(channels.broker.tally.requeued > 0)
+    t.same([...readBy.values()].filter(readers => readers.size > 1), [], 'nothing accepted was given to a second receiver')
+    for (const sender of senders) if (!await sender.raw.isQuiet()) t.fail('more than one answer')
+    t.same(senders.flatMap(({ strays }) => strays), [])
+    await until(() => channels.broker.figures().requests === 0)
+    for (const { raw } of [...senders, ...present]) raw.socket.destroy()
+    await Promise.all(serving)
+    await until(channels.isEmpty)
+  })
+}

@@ -1,9 +1,8 @@
-import t from 'tap'
 import type { RawClient } from './raw-client.ts'
 import { CHUNK, END, ERROR, FINAL, RECEIVE, REQUEST, RESPONSE } from './raw-frames.ts'
 import type { Hex } from './raw-frames.ts'
 import { until } from '../support.ts'
-import { accepted, finishExchange, startChannels, take, works } from './support.ts'
+import { accepted, finishExchange, overEach, take, works } from './support.ts'
 import type { Channels } from './support.ts'
 
 /** The client goes, and the server knows it. */
@@ -26,8 +25,8 @@ async function replied (sender: RawClient, receiver: RawClient): Promise<Hex> {
 }
 
 for (const how of ['closes', 'resets', 'half-closes'] as const) {
-  t.test(`a receiver that waits and ${how} is given nothing`, async t => {
-    const channels = await startChannels(t)
+  overEach(`a receiver that waits and ${how} is given nothing`, async (t, start) => {
+    const channels = await start()
     const [gone, sender, receiver] = [await channels.join(), await channels.join(), await channels.join()]
     gone.claim()
     await gone.sync()
@@ -40,8 +39,8 @@ for (const how of ['closes', 'resets', 'half-closes'] as const) {
   })
 }
 
-t.test('a request whose receiver leaves before it has accepted is the next one to be given', async t => {
-  const channels = await startChannels(t)
+overEach('a request whose receiver leaves before it has accepted is the next one to be given', async (t, start) => {
+  const channels = await start()
   const [gone, one, two, receiver] = [await channels.join(), await channels.join(), await channels.join(), await channels.join()]
   gone.claim()
   await gone.sync()
@@ -58,8 +57,8 @@ t.test('a request whose receiver leaves before it has accepted is the next one t
   t.ok(await one.isQuiet())
 })
 
-t.test('a request whose receiver leaves goes to one that waits already; several keep their order', async t => {
-  const channels = await startChannels(t)
+overEach('a request whose receiver leaves goes to one that waits already; several keep their order', async (t, start) => {
+  const channels = await start()
   const [gone, sender, receiver, late] = [await channels.join(), await channels.join(), await channels.join(), await channels.join()]
   for (let claim = 0; claim < 3; claim++) gone.claim()
   await gone.sync()
@@ -76,8 +75,8 @@ t.test('a request whose receiver leaves goes to one that waits already; several 
   t.ok(given.slice(1).every((request, place, all) => place === 0 || requests.indexOf(all[place - 1] ?? '') < requests.indexOf(request)), 'what waited kept its order')
 })
 
-t.test('a request of which data was handed on before the acceptance is not given to another', async t => {
-  const channels = await startChannels(t)
+overEach('a request of which data was handed on before the acceptance is not given to another', async (t, start) => {
+  const channels = await start()
   const [gone, sender, receiver] = [await channels.join(), await channels.join(), await channels.join()]
   gone.claim()
   await gone.sync()
@@ -90,8 +89,8 @@ t.test('a request of which data was handed on before the acceptance is not given
   t.ok(await receiver.isQuiet())
 })
 
-t.test('the sender hears at once that the receiver of its request has left, and once', async t => {
-  const channels = await startChannels(t)
+overEach('the sender hears at once that the receiver of its request has left, and once', async (t, start) => {
+  const channels = await start()
   const [sender, gone, waiting] = [await channels.join(), await channels.join(), await channels.join()]
   const request = await accepted(sender, gone)
   sender.send(CHUNK, REQUEST, request, { sequence: 0, payload: 'x' })
@@ -108,8 +107,8 @@ t.test('the sender hears at once that the receiver of its request has left, and 
   t.ok(await waiting.isQuiet())
 })
 
-t.test('a request is accepted once: also without any data it is not given to another', async t => {
-  const channels = await startChannels(t)
+overEach('a request is accepted once: also without any data it is not given to another', async (t, start) => {
+  const channels = await start()
   const [sender, gone, waiting] = [await channels.join(), await channels.join(), await channels.join()]
   const request = await accepted(sender, gone)
   waiting.claim()
@@ -119,8 +118,8 @@ t.test('a request is accepted once: also without any data it is not given to ano
   t.ok(await waiting.isQuiet())
 })
 
-t.test('a receiver that leaves after its whole reply leaves a good reply behind', async t => {
-  const channels = await startChannels(t)
+overEach('a receiver that leaves after its whole reply leaves a good reply behind', async (t, start) => {
+  const channels = await start()
   const sender = await channels.join()
   for (const isSenderFirst of [false, true]) {
     const receiver = await channels.join()
@@ -139,8 +138,8 @@ t.test('a receiver that leaves after its whole reply leaves a good reply behind'
   }
 })
 
-t.test('a sender that leaves takes its waiting request with it', async t => {
-  const channels = await startChannels(t)
+overEach('a sender that leaves takes its waiting request with it', async (t, start) => {
+  const channels = await start()
   const [gone, sender, receiver] = [await channels.join(), await channels.join(), await channels.join()]
   gone.open()
   await gone.sync()
@@ -151,8 +150,8 @@ t.test('a sender that leaves takes its waiting request with it', async t => {
   await take(sender, receiver, request)
 })
 
-t.test('a receiver hears once that the sender has left in the middle, and goes on', async t => {
-  const channels = await startChannels(t)
+overEach('a receiver hears once that the sender has left in the middle, and goes on', async (t, start) => {
+  const channels = await start()
   const [gone, sender, receiver] = [await channels.join(), await channels.join(), await channels.join()]
   const request = await accepted(gone, receiver)
   gone.send(CHUNK, REQUEST, request, { sequence: 0, payload: 'x' })
@@ -164,8 +163,8 @@ t.test('a receiver hears once that the sender has left in the middle, and goes o
   await works(t, sender, receiver)
 })
 
-t.test('a receiver hears nothing when the sender leaves after its end', async t => {
-  const channels = await startChannels(t)
+overEach('a receiver hears nothing when the sender leaves after its end', async (t, start) => {
+  const channels = await start()
   const [gone, sender, receiver] = [await channels.join(), await channels.join(), await channels.join()]
   const request = await replied(gone, receiver)
   gone.done(request)
@@ -177,12 +176,13 @@ t.test('a receiver hears nothing when the sender leaves after its end', async t 
   await works(t, sender, receiver)
 })
 
-t.test('a frame that breaks off with its stream is not handed on', async t => {
-  const channels = await startChannels(t)
+overEach('a frame that breaks off with its stream is not handed on', async (t, start) => {
+  const channels = await start()
   const [gone, receiver] = [await channels.join(), await channels.join()]
   const request = await accepted(gone, receiver)
   const half = gone.bytes({ type: CHUNK, flags: REQUEST, request, sequence: 0, payload: 'x'.repeat(1000) }).subarray(0, 700)
-  gone.socket.end(half)
+  gone.writePart(half)
+  gone.socket.end()
   const error = await receiver.next()
   t.same([error.type, error.request], [ERROR, request])
   t.ok(await receiver.isQuiet())

@@ -1,20 +1,19 @@
 import { createHash, randomBytes } from 'node:crypto'
-import t from 'tap'
 import type { Test } from 'tap'
 import type { RawClient } from './raw-client.ts'
 import { CHUNK, END, FINAL, LIMIT, RECEIVE, REQUEST, RESPONSE, START, id, text } from './raw-frames.ts'
 import type { Hex, Received } from './raw-frames.ts'
-import { accepted, finishExchange, startChannels, take, works } from './support.ts'
+import { accepted, finishExchange, overEach, take, works } from './support.ts'
 
-t.test('a request goes to the receiver that has claimed one, and its reply comes back in order', async t => {
-  const { join } = await startChannels(t)
+overEach('a request goes to the receiver that has claimed one, and its reply comes back in order', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
   await works(t, sender, receiver)
   await works(t, sender, receiver)
 })
 
-t.test('a request without a receiver waits for one, and its sender hears nothing meanwhile', async t => {
-  const { join } = await startChannels(t)
+overEach('a request without a receiver waits for one, and its sender hears nothing meanwhile', async (t, start) => {
+  const { join } = await start()
   const sender = await join()
   const request = sender.open()
   t.ok(await sender.isQuiet())
@@ -24,8 +23,8 @@ t.test('a request without a receiver waits for one, and its sender hears nothing
   await finishExchange(t, sender, receiver, request)
 })
 
-t.test('a claim without a request waits for one', async t => {
-  const { join } = await startChannels(t)
+overEach('a claim without a request waits for one', async (t, start) => {
+  const { join } = await start()
   const receiver = await join()
   receiver.claim()
   t.ok(await receiver.isQuiet())
@@ -35,8 +34,8 @@ t.test('a claim without a request waits for one', async t => {
   await finishExchange(t, sender, receiver, request)
 })
 
-t.test('frames are handed on byte for byte, the start and its acceptance once', async t => {
-  const { join } = await startChannels(t)
+overEach('frames are handed on byte for byte, the start and its acceptance once', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
   const request = id()
   receiver.claim()
@@ -53,8 +52,8 @@ t.test('frames are handed on byte for byte, the start and its acceptance once', 
   t.ok(await receiver.isQuiet())
 })
 
-t.test('polls are taken for what they are: they neither claim nor hold up anything', async t => {
-  const { join } = await startChannels(t)
+overEach('polls are taken for what they are: they neither claim nor hold up anything', async (t, start) => {
+  const { join } = await start()
   const [sender, other, receiver] = [await join(), await join(), await join()]
   const claim = receiver.claim()
   const request = sender.open()
@@ -71,8 +70,8 @@ t.test('polls are taken for what they are: they neither claim nor hold up anythi
   await finishExchange(t, other, receiver, waiting)
 })
 
-t.test('another receiver sees nothing of an exchange', async t => {
-  const { join } = await startChannels(t)
+overEach('another receiver sees nothing of an exchange', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver, idle] = [await join(), await join(), await join()]
   const request = await accepted(sender, receiver)
   idle.claim()
@@ -81,8 +80,8 @@ t.test('another receiver sees nothing of an exchange', async t => {
   t.ok(await idle.isQuiet())
 })
 
-t.test('messages of any length arrive whole: none, one frame\'s limit, many frames', async t => {
-  const { join } = await startChannels(t)
+overEach('messages of any length arrive whole: none, one frame\'s limit, many frames', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
   for (const length of [0, LIMIT, 5 * LIMIT]) {
     const request = await accepted(sender, receiver)
@@ -117,22 +116,23 @@ function hash (bytes: Buffer): string {
   return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex')}`
 }
 
-t.test('how writes cut the stream does not matter', async t => {
-  const { join } = await startChannels(t)
+overEach('how writes cut the stream does not matter', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
   receiver.claim()
   await receiver.sync()
   const request = id()
-  for (const byte of sender.bytes({ type: START, flags: REQUEST, request })) {
-    await new Promise<void>(resolve => { sender.socket.write(Buffer.of(byte), () => { setImmediate(resolve) }) })
+  const frame = sender.bytes({ type: START, flags: REQUEST, request })
+  for (const [place, byte] of frame.entries()) {
+    await new Promise<void>(resolve => { sender.link.send(Buffer.of(byte), place === frame.length - 1, () => { setImmediate(resolve) }) })
   }
   await take(sender, receiver, request)
   sender.write(Buffer.concat([0, 1].map(sequence => sender.bytes({ type: CHUNK, flags: REQUEST, request, sequence, payload: `part ${sequence}` }))))
   t.same(await receiver.nextTexts(2), ['chunk|request 0 "part 0"', 'chunk|request 1 "part 1"'])
 })
 
-t.test('one connection can have several requests under way, and they go separate ways', async t => {
-  const { join } = await startChannels(t)
+overEach('one connection can have several requests under way, and they go separate ways', async (t, start) => {
+  const { join } = await start()
   const [sender, x, y] = [await join(), await join(), await join()]
   const first = await accepted(sender, x)
   const second = await accepted(sender, y)
@@ -146,8 +146,8 @@ t.test('one connection can have several requests under way, and they go separate
   t.same([(await sender.next()).request, (await sender.next()).request, (await sender.next()).request], [first, first, second])
 })
 
-t.test('two senders may use the same request id', async t => {
-  const { join } = await startChannels(t)
+overEach('two senders may use the same request id', async (t, start) => {
+  const { join } = await start()
   const [one, two, x, y] = [await join(), await join(), await join(), await join()]
   const request = id()
   x.claim()
@@ -162,8 +162,8 @@ t.test('two senders may use the same request id', async t => {
   await finishExchange(t, one, x, request)
 })
 
-t.test('a sender may say that it is done before the reply', async t => {
-  const { join } = await startChannels(t)
+overEach('a sender may say that it is done before the reply', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
   const request = await accepted(sender, receiver)
   sender.send(CHUNK, REQUEST, request, { sequence: FINAL, payload: 'x' })
@@ -174,8 +174,8 @@ t.test('a sender may say that it is done before the reply', async t => {
   t.same(await sender.nextTexts(2), ['chunk|response 0 final "y"', 'end|response'])
 })
 
-t.test('data sent before the acceptance reaches the receiver that has the request', async t => {
-  const { join } = await startChannels(t)
+overEach('data sent before the acceptance reaches the receiver that has the request', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
   receiver.claim()
   await receiver.sync()

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { encodeError, encodeFrame } from '../../services/channels/frame.ts'
-import type { Frame } from '../../services/channels/frame.ts'
+import { Frame, encodeError, encodeFrame } from '../../services/channels/frame.ts'
 import { FrameReader } from '../../services/channels/frame-reader.ts'
 import * as wire from '../../services/channels/wire.ts'
 import { CHUNK, END, ERROR, FINAL, LIMIT, RECEIVE, REQUEST, RESPONSE, START, frame, id } from './raw-frames.ts'
@@ -123,5 +122,18 @@ t.test('a wrong version is told by the first byte, a payload too large by the he
     if (isLegal) t.same(readAll(reader), [])
     else t.match(readAll(reader), [{ fault: 'size', requestId: ids.requestId }], String(bytes))
   }
+  t.end()
+})
+
+t.test('something that is no frame comes in its turn, and is the last', t => {
+  const reader = new FrameReader()
+  const end = frame({ type: END, flags: REQUEST, request: id(), client: id(), channel: id() })
+  reader.push(end)
+  reader.break(new Frame(Buffer.alloc(68), 'text'))
+  reader.push(end)
+  reader.break(new Frame(Buffer.alloc(68), 'length'))
+  t.match(readAll(reader), [{ type: END, fault: null }, { fault: 'text' }])
+  reader.push(end)
+  t.same(readAll(reader), [])
   t.end()
 })

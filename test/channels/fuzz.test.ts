@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
+import { openWs } from './links.ts'
 import { PollingClient } from './polling-client.ts'
 import { frame, id } from './raw-frames.ts'
 import { seeded } from './seeded.ts'
 import { startChannels } from './support.ts'
 
-const CONNECTIONS = 200
+const CONNECTIONS = 400
 
 t.test('no bytes disturb those who keep to the protocol', async t => {
   const channels = await startChannels(t)
@@ -21,7 +22,7 @@ t.test('no bytes disturb those who keep to the protocol', async t => {
   let served = 0
   const healthy = (async () => {
     const home = id()
-    const [asking, answering] = [new PollingClient(await channels.join(home)), new PollingClient(await channels.join(home))]
+    const [asking, answering] = [new PollingClient(await channels.join(home, undefined, 'TCP')), new PollingClient(await channels.join(home, undefined, 'WebSocket'))]
     while (!over.signal.aborted) {
       const [reply, request] = await Promise.all([asking.send(`n${served}`), answering.receive(message => `${message}!`)])
       if (reply !== `n${served}!` || request === null) throw new Error(`${reply} instead of n${served}!`)
@@ -48,6 +49,8 @@ t.test('no bytes disturb those who keep to the protocol', async t => {
     return random(40) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes
   }
 
+  const pause = async (): Promise<void> => { if (random(4) === 0) await new Promise(resolve => setImmediate(resolve)) }
+
   async function attack (): Promise<void> {
     const socket = connect({ port: channels.port, host: '127.0.0.1', noDelay: true })
     socket.on('error', () => {})
@@ -59,14 +62,37 @@ t.test('no bytes disturb those who keep to the protocol', async t => {
       const length = 1 + random(pick([3, 100, 5000]))
       socket.write(stream.subarray(at, at + length))
       at += length
-      if (random(4) === 0) await new Promise(resolve => setImmediate(resolve))
+      await pause()
     }
     if (random(2) === 0) socket.destroy()
     else socket.end()
     await closed
   }
 
-  for (let n = 0; n < CONNECTIONS; n += 4) await Promise.all([attack(), attack(), attack(), attack()])
+  async function attackByWebSocket (): Promise<void> {
+    const { ws, socket } = openWs(t, channels.url)
+    ws.on('error', () => {})
+    const closed = once(ws, 'close')
+    await once(ws, 'open')
+    for (let n = random(60); n >= 0 && ws.readyState === ws.OPEN; n--) {
+      const kind = random(60)
+      if (kind === 0) ws.send('a text')
+      else if (kind === 1) socket.write(randomBytes(100))
+      else if (kind === 2) ws.ping(randomBytes(random(126)))
+      const bytes = kind === 3 ? Buffer.concat([aFrame(), aFrame()]) : aFrame()
+      for (let at = 0; at < bytes.length;) {
+        const length = 1 + random(pick([10, 100, 6000, 6000]))
+        ws.send(bytes.subarray(at, at + length), { binary: true, fin: at + length >= bytes.length })
+        at += length
+      }
+      await pause()
+    }
+    if (random(2) === 0) socket.destroy()
+    else ws.close()
+    await closed
+  }
+
+  for (let n = 0; n < CONNECTIONS; n += 4) await Promise.all([attack(), attack(), attackByWebSocket(), attackByWebSocket()])
   over.abort()
   t.same(await healthy, [])
   t.ok(served > 20, `${served} exchanges meanwhile`)

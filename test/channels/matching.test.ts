@@ -1,9 +1,8 @@
-import t from 'tap'
 import { CHUNK, FINAL, REQUEST, START, id } from './raw-frames.ts'
-import { finishExchange, startChannels, take, works } from './support.ts'
+import { finishExchange, overEach, take, works } from './support.ts'
 
-t.test('each claim gets one request; one more request waits for another claim', async t => {
-  const { join } = await startChannels(t)
+overEach('each claim gets one request; one more request waits for another claim', async (t, start) => {
+  const { join } = await start()
   const [x, y] = [await join(), await join()]
   const senders = [await join(), await join(), await join()] as const
   for (const receiver of [x, y]) {
@@ -26,8 +25,8 @@ t.test('each claim gets one request; one more request waits for another claim', 
   await finishExchange(t, senders[2], y, third)
 })
 
-t.test('the oldest request goes to the claim that comes first', async t => {
-  const { join } = await startChannels(t)
+overEach('the oldest request goes to the claim that comes first', async (_t, start) => {
+  const { join } = await start()
   const [one, two, x, y] = [await join(), await join(), await join(), await join()]
   const older = one.open()
   await one.sync()
@@ -39,8 +38,8 @@ t.test('the oldest request goes to the claim that comes first', async t => {
   await take(two, y, newer)
 })
 
-t.test('the claim that has waited longest gets the request that comes first', async t => {
-  const { join } = await startChannels(t)
+overEach('the claim that has waited longest gets the request that comes first', async (_t, start) => {
+  const { join } = await start()
   const [one, two, x, y] = [await join(), await join(), await join(), await join()]
   x.claim()
   await x.sync()
@@ -52,8 +51,8 @@ t.test('the claim that has waited longest gets the request that comes first', as
   await take(two, y, second)
 })
 
-t.test('channels have nothing to do with each other', async t => {
-  const { join } = await startChannels(t)
+overEach('channels have nothing to do with each other', async (t, start) => {
+  const { join } = await start()
   const [sender, stranger, receiver] = [await join(), await join(id()), await join()]
   stranger.claim()
   await stranger.sync()
@@ -65,8 +64,8 @@ t.test('channels have nothing to do with each other', async t => {
   t.ok(await stranger.isQuiet())
 })
 
-t.test('nobody is given a request of its own', async t => {
-  const { join } = await startChannels(t)
+overEach('nobody is given a request of its own', async (t, start) => {
+  const { join } = await start()
   const [client, other, third] = [await join(), await join(), await join()]
   client.claim()
   const request = client.open()
@@ -84,8 +83,8 @@ t.test('nobody is given a request of its own', async t => {
   await take(client, other, second)
 })
 
-t.test('a full queue refuses the request that comes next, and nothing else', async t => {
-  const { join } = await startChannels(t)
+overEach('a full queue refuses the request that comes next, and nothing else', async (t, start) => {
+  const { join } = await start()
   const [sender, other, receiver] = [await join(), await join(), await join()]
   const requests = Array.from({ length: 1024 }, () => id())
   sender.write(Buffer.concat(requests.map(request => sender.bytes({ type: START, flags: REQUEST, request }))))
@@ -104,8 +103,8 @@ t.test('a full queue refuses the request that comes next, and nothing else', asy
   t.ok(await other.isQuiet(), 'there is room again')
 })
 
-t.test('a client has a bounded number of operations, as a sender and as a receiver', async t => {
-  const { join } = await startChannels(t, { maxOperations: 3 })
+overEach('a client has a bounded number of operations, as a sender and as a receiver', async (t, start) => {
+  const { join } = await start({ maxOperations: 3 })
   const [sender, receiver, helper] = [await join(), await join(), await join()]
   for (let n = 0; n < 3; n++) receiver.claim()
   t.ok(await receiver.isQuiet())

@@ -56,6 +56,24 @@ t.test('a large backlog goes out in batches, all of it', async t => {
   t.ok(sent.every(batch => batch.reduce((sum, { length }) => sum + length, 0) <= 65_536))
 })
 
+t.test('a large piece goes out in parts that are seen to be taken, without a copy', async t => {
+  const piece = randomBytes(200_000)
+  for (const isWaiting of [false, true]) {
+    const { outbox, sent, take } = makeOutbox()
+    if (isWaiting) {
+      outbox.write([Buffer.from('first')])
+      await Promise.resolve()
+    }
+    outbox.write([piece])
+    await Promise.resolve()
+    while (outbox.pendingBytes > 0) await take()
+    const parts = sent.flat().slice(isWaiting ? 1 : 0)
+    t.same(parts.map(({ length }) => length), [65_536, 65_536, 65_536, 3392])
+    t.ok(Buffer.concat(parts).equals(piece))
+    t.ok(parts.every(({ buffer }) => buffer === piece.buffer))
+  }
+})
+
 t.test('a small piece that waits does not keep what it was cut from', async t => {
   const { outbox, sent, take } = makeOutbox()
   const chunk = randomBytes(65_536)

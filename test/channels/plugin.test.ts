@@ -105,7 +105,7 @@ t.test('more connections than configured are closed at once', async t => {
 })
 
 t.test('a server process that is stopped tells everybody, and is gone', async t => {
-  const server = spawnServer(t, { env: { DATABASE_URL: await createDatabase(t), CHANNELS_PORT: '0' } })
+  const server = spawnServer(t, { env: { DATABASE_URL: await createDatabase(t), CHANNELS_PORT: '0', FILE_BUFFER_DIR: 'off' } })
   await readyUrl(server)
   await until(() => server.output().includes('channels are open'))
   const port = Number(/"address":\{[^}]*"port":(\d+)/.exec(server.output())?.[1])

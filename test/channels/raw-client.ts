@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Test } from 'tap'
+import { TcpLink, WsLink, messagesIn, openTcp, openWs } from './links.ts'
+import type { Link, Listener } from './links.ts'
 import { CHUNK, END, ERROR, FINAL, RECEIVE, REQUEST, RESPONSE, START, decode, frame, id, text } from './raw-frames.ts'
 import type { Fields, Hex, Received } from './raw-frames.ts'
 
@@ -12,28 +13,36 @@ const PATIENCE_MS = 30_000
 export class RawClient {
   readonly id: Hex
   readonly channel: Hex
-  readonly socket: Socket
+  readonly link: Link
   readonly received: Received[] = []
   isClosed = false
   #rest: Buffer[] = []
   #restBytes = 0
   #wake: () => void = () => {}
 
-  constructor (socket: Socket, channel: Hex, clientId: Hex) {
-    this.socket = socket
+  constructor (link: (listener: Listener) => Link, channel: Hex, clientId: Hex) {
     this.channel = channel
     this.id = clientId
-    socket.on('data', chunk => { this.#take(chunk) })
-    socket.on('error', () => {})
-    socket.on('close', () => { this.isClosed = true; this.#wake() })
-    socket.on('end', () => { socket.end() })
+    this.link = link({
+      take: bytes => { this.#take(bytes) },
+      closed: () => { this.isClosed = true; this.#wake() }
+    })
   }
 
   static async connect (t: Test, port: number, channel: Hex, clientId = id()): Promise<RawClient> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-    t.teardown(() => { socket.destroy() })
-    await once(socket, 'connect')
-    return new RawClient(socket, channel, clientId)
+    const socket = await openTcp(t, port)
+    return new RawClient(listener => new TcpLink(socket, listener), channel, clientId)
+  }
+
+  static async connectWs (t: Test, url: string, channel: Hex, clientId = id()): Promise<RawClient> {
+    const { ws, socket } = openWs(t, url)
+    const client = new RawClient(listener => new WsLink(ws, socket, listener), channel, clientId)
+    await once(ws, 'open')
+    return client
+  }
+
+  get socket (): Socket {
+    return this.link.socket
   }
 
   #take (chunk: Buffer): void {
@@ -54,7 +63,14 @@ export class RawClient {
   }
 
   write (bytes: Buffer): void {
-    this.socket.write(bytes)
+    this.socket.cork()
+    for (const message of messagesIn(bytes)) this.link.send(message, true)
+    this.socket.uncork()
+  }
+
+  /** A part of a frame, which others are to follow. */
+  writePart (bytes: Buffer): void {
+    this.link.send(bytes, false)
   }
 
   send (type: number, flags: number, request: Hex, more: Partial<Fields> = {}): Buffer {

@@ -1,31 +1,29 @@
-import t from 'tap'
-import type { Test } from 'tap'
 import { until } from '../support.ts'
 import { FakeClock } from './fake-clock.ts'
 import { CHUNK, FINAL, LONG_MS, REQUEST, RESPONSE } from './raw-frames.ts'
-import { accepted, startChannels, take, works } from './support.ts'
-import type { Channels } from './support.ts'
+import { accepted, overEach, take, works } from './support.ts'
+import type { Channels, Start } from './support.ts'
 
-async function startStopped (t: Test): Promise<Channels & { clock: FakeClock }> {
+async function startStopped (start: Start): Promise<Channels & { clock: FakeClock }> {
   const clock = new FakeClock()
-  return { ...await startChannels(t, {}, clock), clock }
+  return { ...await start({}, clock), clock }
 }
 
-t.test('a request that nobody takes ends at its timeout, and is given to nobody later', async t => {
-  const { join } = await startChannels(t)
+overEach('a request that nobody takes ends at its timeout, and is given to nobody later', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
-  const start = performance.now()
+  const begin = performance.now()
   const request = sender.open(undefined, { timeoutMs: 300 })
   const error = await sender.nextError()
   t.same([error.request, error.payload.toString()], [request, 'timeout'])
-  t.ok(performance.now() - start > 250, 'not before its time')
+  t.ok(performance.now() - begin > 250, 'not before its time')
   receiver.claim()
   t.ok(await receiver.isQuiet())
   t.ok(await sender.isQuiet())
 })
 
-t.test('a request that is not served in time ends for both, and both can go on at once', async t => {
-  const { join, clock } = await startStopped(t)
+overEach('a request that is not served in time ends for both, and both can go on at once', async (t, start) => {
+  const { join, clock } = await startStopped(start)
   const [sender, receiver] = [await join(), await join()]
   receiver.claim()
   await receiver.sync()
@@ -43,8 +41,8 @@ t.test('a request that is not served in time ends for both, and both can go on a
   await works(t, sender, receiver)
 })
 
-t.test('the clock of a request goes on when it is given to a second receiver', async t => {
-  const { join, broker, clock } = await startStopped(t)
+overEach('the clock of a request goes on when it is given to a second receiver', async (t, start) => {
+  const { join, broker, clock } = await startStopped(start)
   const [sender, gone, receiver] = [await join(), await join(), await join()]
   gone.claim()
   await gone.sync()
@@ -63,8 +61,8 @@ t.test('the clock of a request goes on when it is given to a second receiver', a
   t.equal((await receiver.nextError()).request, request)
 })
 
-t.test('the clock of a request runs until its end; after the sender\'s end its receiver is left alone', async t => {
-  const { join, clock } = await startStopped(t)
+overEach('the clock of a request runs until its end; after the sender\'s end its receiver is left alone', async (t, start) => {
+  const { join, clock } = await startStopped(start)
   const [sender, receiver] = [await join(), await join()]
   const request = await accepted(sender, receiver)
   sender.send(CHUNK, REQUEST, request, { sequence: FINAL })
@@ -79,8 +77,8 @@ t.test('the clock of a request runs until its end; after the sender\'s end its r
   t.ok(await sender.isQuiet())
 })
 
-t.test('a claim that nobody answers ends at its timeout, and gets nothing later', async t => {
-  const { join, clock } = await startStopped(t)
+overEach('a claim that nobody answers ends at its timeout, and gets nothing later', async (t, start) => {
+  const { join, clock } = await startStopped(start)
   const [sender, receiver] = [await join(), await join()]
   const claim = receiver.claim(undefined, { timeoutMs: 300 })
   await receiver.sync()
@@ -96,8 +94,8 @@ t.test('a claim that nobody answers ends at its timeout, and gets nothing later'
   await take(sender, receiver, request)
 })
 
-t.test('a claim\'s own clock stops when it is given a request', async t => {
-  const { join, clock } = await startStopped(t)
+overEach('a claim\'s own clock stops when it is given a request', async (t, start) => {
+  const { join, clock } = await startStopped(start)
   const [sender, receiver] = [await join(), await join()]
   receiver.claim(undefined, { timeoutMs: 300 })
   await receiver.sync()
@@ -107,8 +105,8 @@ t.test('a claim\'s own clock stops when it is given a request', async t => {
   t.ok(await receiver.isQuiet())
 })
 
-t.test('the longest timeout there can be does not go off at once', async t => {
-  const { join } = await startChannels(t)
+overEach('the longest timeout there can be does not go off at once', async (t, start) => {
+  const { join } = await start()
   const [sender, receiver] = [await join(), await join()]
   receiver.claim(undefined, { timeoutMs: 2n ** 64n - 1n })
   t.ok(await receiver.isQuiet())
@@ -117,8 +115,8 @@ t.test('the longest timeout there can be does not go off at once', async t => {
   t.ok(await sender.isQuiet())
 })
 
-t.test('an operation that names no timeout has 30 seconds', async t => {
-  const { join, clock } = await startStopped(t)
+overEach('an operation that names no timeout has 30 seconds', async (t, start) => {
+  const { join, clock } = await startStopped(start)
   const [sender, receiver] = [await join(), await join()]
   const request = sender.open(undefined, { timeoutMs: 0 })
   await sender.sync()
@@ -132,8 +130,8 @@ t.test('an operation that names no timeout has 30 seconds', async t => {
   t.equal((await receiver.nextError()).request, claim)
 })
 
-t.test('a connection must say who it is in time, and end a frame that it has begun', async t => {
-  const { join, broker, clock } = await startStopped(t)
+overEach('a connection must say who it is in time, and end a frame that it has begun', async (t, start) => {
+  const { join, broker, clock } = await startStopped(start)
   const [silent, slow, idle] = [await join(), await join(), await join()]
   const long = { timeoutMs: 10_000_000 }
   idle.claim(undefined, long)
@@ -143,7 +141,7 @@ t.test('a connection must say who it is in time, and end a frame that it has beg
   clock.advance(60_000)
   const whole = slow.bytes({ type: CHUNK, flags: REQUEST, request, sequence: 0, payload: 'x' })
   slow.write(whole)
-  slow.write(whole.subarray(0, 40))
+  slow.writePart(whole.subarray(0, 40))
   t.same(await idle.nextTexts(1), ['chunk|request 0 "x"'])
   clock.advance(60_000)
   await silent.closed()
@@ -157,8 +155,8 @@ t.test('a connection must say who it is in time, and end a frame that it has beg
   t.equal(broker.figures().clients, 1)
 })
 
-t.test('an idle service has no timer', async t => {
-  const { join, clock, broker } = await startStopped(t)
+overEach('an idle service has no timer', async (t, start) => {
+  const { join, clock, broker } = await startStopped(start)
   const [sender, receiver] = [await join(), await join()]
   await works(t, sender, receiver)
   t.equal(broker.figures().clients, 2)
