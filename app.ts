@@ -1,5 +1,6 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import auth from './plugins/auth.ts'
 import channels from './plugins/channels.ts'
 import cors from './plugins/cors.ts'
 import errors from './plugins/errors.ts'
@@ -13,12 +14,16 @@ import queue from './plugins/queue.ts'
 import rawJson from './plugins/raw-json.ts'
 import schema from './plugins/schema.ts'
 import { ackRoutes } from './routes/ack.ts'
+import { channelsSocketRoute } from './routes/channels-socket.ts'
+import { channelRoutes } from './routes/channels.ts'
+import { channelsStatusRoutes } from './routes/channels-status.ts'
 import { analyticsRoutes } from './routes/analytics.ts'
 import { groupRoutes } from './routes/groups.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { healthRoutes } from './routes/health.ts'
 import { leaseRoutes } from './routes/lease.ts'
 import { metricsRoutes } from './routes/metrics.ts'
+import { prometheusRoute } from './routes/prometheus.ts'
 import { messageRoutes } from './routes/messages.ts'
 import { popRoutes } from './routes/pop.ts'
 import { pushRoutes } from './routes/push.ts'
@@ -27,13 +32,16 @@ import { resourceRoutes } from './routes/resources.ts'
 import { traceRoutes } from './routes/traces.ts'
 import { statusRoutes } from './routes/status.ts'
 import { systemRoutes } from './routes/system.ts'
+import { throughMainRoutes } from './routes/through-main.ts'
 import { transactionRoutes } from './routes/transaction.ts'
+import type { Authorize } from './services/auth/caller.ts'
 import type { ConnectionOptions } from './services/database/connection.ts'
 import { RegentError } from './services/errors.ts'
 import { readRegentOptions } from './services/options.ts'
 import type { RegentOptions } from './services/options.ts'
 import type { Administered } from './services/embedded-groups.ts'
 import { EmbeddedQueue } from './services/embedded-queue.ts'
+import type { ProcessRole } from './services/workers/role.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -42,13 +50,21 @@ declare module 'fastify' {
   }
 }
 
+/** What the plugin is registered with. */
+export type RegentPluginOptions = Partial<RegentOptions> & {
+  /** Decides, instead of tokens, about every request to a route that is not public. */
+  authorize?: Authorize<FastifyRequest>
+  /** Set by `npm start` where several processes are one server. */
+  role?: ProcessRole
+}
+
 const LONGEST_NAME = 255
 
 /**
  * The service as one Fastify plugin. The host gets one decorator; routes, parsers, error handler and hooks live in an
  * encapsulated child under `prefix`.
  */
-async function regent (host: FastifyInstance, given: Partial<RegentOptions>): Promise<void> {
+async function regent (host: FastifyInstance, { role, ...given }: RegentPluginOptions): Promise<void> {
   const options = readRegentOptions(given)
   if (host.hasDecorator(options.decorator)) {
     throw new RegentError('RGT_OPTIONS_INVALID', { detail: `decorator: the application already has one called ${options.decorator}` })
@@ -67,13 +83,13 @@ async function regent (host: FastifyInstance, given: Partial<RegentOptions>): Pr
       if (isClosing) reply.header('connection', 'close')
       done(null, payload)
     })
-    await service(app, options)
+    await service(app, options, given.authorize, role)
     loaded = { engine: app.queue, pool: app.postgres }
   }, { prefix: options.prefix })
 }
 
 /** Everything, in the order in which it depends on one another. */
-async function service (app: FastifyInstance, options: RegentOptions): Promise<void> {
+async function service (app: FastifyInstance, options: RegentOptions, authorize?: Authorize<FastifyRequest>, role?: ProcessRole): Promise<void> {
   const connection = connectionOptions(options)
   warnAboutShortParams(app)
 
@@ -81,14 +97,16 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(rawJson)
   await app.register(pressure, { maxEventLoopDelayMs: options.maxEventLoopDelayMs })
   await app.register(cors)
-  await app.register(fileBuffer, options)
+  await app.register(fileBuffer, { ...options, role })
   await app.register(postgres, { connection, poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
   await app.register(schema, { connection })
   await app.register(queue, { connection, ...options })
-  await app.register(metrics, options)
+  await app.register(metrics, { ...options, role })
   await app.register(maintenance)
-  await app.register(jobs, { connection, ...options })
-  await app.register(channels, options)
+  // Where several processes are one server, the main one does what is to be done once.
+  if (role?.kind !== 'worker') await app.register(jobs, { connection, ...options })
+  if (role?.kind !== 'worker') await app.register(channels, options)
+  await app.register(auth, { ...options, authorize })
 
   app.addHook('onRoute', route => { route.bodyLimit ??= options.maxBodyBytes })
   // The prefix holds for this instance already; handed on, it would be added once more.
@@ -101,8 +119,17 @@ async function service (app: FastifyInstance, options: RegentOptions): Promise<v
   await app.register(leaseRoutes)
   await app.register(queueRoutes)
   await app.register(statusRoutes, limits)
+  if (role?.kind === 'worker') {
+    await app.register(throughMainRoutes, { mainSocket: role.mainSocket })
+  } else {
+    await app.register(channelsSocketRoute)
+    await app.register(channelsStatusRoutes)
+    await app.register(channelRoutes, limits)
+    role?.onChannels(app.channels.close)
+    await app.register(prometheusRoute, { ...limits, reportsOfOthers: role?.reports })
+  }
   await app.register(analyticsRoutes)
-  await app.register(metricsRoutes, limits)
+  await app.register(metricsRoutes)
   await app.register(systemRoutes)
   await app.register(resourceRoutes)
   await app.register(messageRoutes)

@@ -1,6 +1,9 @@
 /** Regent: a partitioned message queue on PostgreSQL, as a Fastify plugin. */
 export { default } from './app.ts'
 export { default as regent } from './app.ts'
+export type { RegentPluginOptions } from './app.ts'
+export type { NeededAccess } from './services/auth/access.ts'
+export type { Authorization, Authorize } from './services/auth/caller.ts'
 export { EmbeddedQueue } from './services/embedded-queue.ts'
 export type { AckInput, MessageInput, PopInput, PoppedMessage, BufferedPush, PushedMessage } from './services/embedded-queue.ts'
 export type { DeadLetterSelection, EmbeddedDeadLetter } from './services/embedded-dead-letters.ts'

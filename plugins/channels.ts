@@ -6,6 +6,8 @@ import type { BrokerFigures } from '../services/channels/broker.ts'
 import type { ChannelLimits } from '../services/channels/limits.ts'
 import type { Tally } from '../services/channels/tally.ts'
 import { TcpServer } from '../services/channels-tcp/tcp-server.ts'
+import { Upgrades } from '../services/channels-ws/upgrades.ts'
+import { WsServer } from '../services/channels-ws/ws-server.ts'
 import { RegentError } from '../services/errors.ts'
 
 declare module 'fastify' {
@@ -15,12 +17,20 @@ declare module 'fastify' {
   }
 }
 
+/** Where WebSocket clients connect. */
+export const SOCKET_PATH = '/api/v1/channels'
+
 export interface Channels {
   broker: Broker
+  webSockets: WsServer
+  /** Requests to connect by WebSocket. */
+  upgrades: Upgrades
   /** What there is at this moment, and what has happened since the start. */
   stats: () => BrokerFigures & Tally
   /** Where TCP clients connect; null: no port is configured, or the app is not ready. */
   address: () => AddressInfo | null
+  /** Tells everybody who is in the middle of something that it is over, and closes their connections. */
+  close: () => Promise<void>
 }
 
 export interface ChannelsPluginOptions {
@@ -38,6 +48,7 @@ export interface ChannelsPluginOptions {
 
 export function limitsOf (options: ChannelsPluginOptions): ChannelLimits {
   return {
+    maxConnections: options.channelsMaxConnections,
     maxQueued: options.channelsMaxQueued,
     maxOperations: options.channelsMaxOperations,
     maxPendingBytes: options.channelsMaxPendingBytes,
@@ -48,21 +59,27 @@ export function limitsOf (options: ChannelsPluginOptions): ChannelLimits {
   }
 }
 
-/** The channel broker as a decorator, and its TCP port. */
+/** The channel broker as a decorator, its TCP port, and what its WebSocket route needs. */
 async function channelsPlugin (app: FastifyInstance, options: ChannelsPluginOptions): Promise<void> {
   const { channelsPort: port, channelsHost: host } = options
   const broker = new Broker({
     limits: limitsOf(options),
     log: app.log
   })
-  const server = new TcpServer({ broker, maxConnections: options.channelsMaxConnections, log: app.log })
+  const server = new TcpServer({ broker, log: app.log })
+  const webSockets = new WsServer({ broker })
+  const upgrades = new Upgrades({
+    server: app.server,
+    path: `${app.prefix.replace(/\/$/, '')}${SOCKET_PATH}`,
+    serve: (request, response) => { app.routing(request, response) }
+  })
   let closed: Promise<unknown> | null = null
   const close = async (): Promise<void> => {
     closed ??= Promise.all([server.close(), broker.close()])
     await closed
   }
 
-  app.decorate('channels', { broker, stats: () => ({ ...broker.figures(), ...broker.tally }), address: () => server.address })
+  app.decorate('channels', { broker, webSockets, upgrades, stats: () => ({ ...broker.figures(), ...broker.tally }), address: () => server.address, close })
   app.addHook('onReady', async () => {
     if (port === undefined) return
     try {
@@ -74,7 +91,10 @@ async function channelsPlugin (app: FastifyInstance, options: ChannelsPluginOpti
   })
   // Along with the HTTP connections, which may take longer.
   app.addHook('preClose', async () => { void close() })
-  app.addHook('onClose', async () => { await close() })
+  app.addHook('onClose', async () => {
+    await close()
+    upgrades.close()
+  })
 }
 
 export default fp(channelsPlugin, { name: 'regent-channels', fastify: '5.x' })

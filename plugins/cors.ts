@@ -21,7 +21,7 @@ async function corsPlugin (app: FastifyInstance): Promise<void> {
     reply.header('access-control-allow-origin', '*')
     done()
   })
-  app.options('/*', async (_request, reply) => await reply.code(204).headers(PREFLIGHT).send())
+  app.options('/*', { config: { access: 'public' } }, async (_request, reply) => await reply.code(204).headers(PREFLIGHT).send())
 }
 
 export default fp(corsPlugin, { name: 'regent-cors', fastify: '5.x' })

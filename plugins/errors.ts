@@ -10,7 +10,8 @@ const RETRY_AFTER_SECONDS = 1
 async function errorsPlugin (app: FastifyInstance, { maxBodyBytes }: { maxBodyBytes: number }): Promise<void> {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const known = asRegentError(error, maxBodyBytes)
-    if (known.status >= 500 && !known.retryable) request.log.error({ err: error }, 'request failed')
+    // All others are about the client, its peer or the moment.
+    if (known.status === 500) request.log.error({ err: error }, 'request failed')
     else request.log.debug({ err: error }, 'request refused')
     return sendError(reply, known)
   })
@@ -26,6 +27,8 @@ async function errorsPlugin (app: FastifyInstance, { maxBodyBytes }: { maxBodyBy
 
 /** Send the wire form of an error: `error` is what existing clients read, `code` is stable, `field` names what was wrong. */
 export function sendError (reply: FastifyReply, error: RegentError): FastifyReply {
+  // RFC 6750, section 3.
+  if (error.status === 401) reply.header('www-authenticate', error.code === 'RGT_AUTH_REQUIRED' ? 'Bearer' : 'Bearer error="invalid_token"')
   if (error.status === 503 || error.status === 429) reply.header('retry-after', RETRY_AFTER_SECONDS)
   return reply.code(error.status).send({
     success: false,

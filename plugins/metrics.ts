@@ -3,7 +3,9 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Metrics } from '../services/metrics/metrics.ts'
 import type { Identity } from '../services/metrics/packets.ts'
+import { reportOf } from '../services/metrics/process-report.ts'
 import { workerNumber } from '../services/worker-number.ts'
+import type { ProcessRole } from '../services/workers/role.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -16,9 +18,10 @@ export interface MetricsPluginOptions {
   workerId: string
   metricsSampleMs: number
   metricsAggregateSeconds: number
+  role: ProcessRole | undefined
 }
 
-async function metricsPlugin (app: FastifyInstance, { workerId, metricsSampleMs, metricsAggregateSeconds }: MetricsPluginOptions): Promise<void> {
+async function metricsPlugin (app: FastifyInstance, { workerId, metricsSampleMs, metricsAggregateSeconds, role }: MetricsPluginOptions): Promise<void> {
   const host = hostname()
   const metrics = new Metrics({
     pool: app.postgres,
@@ -29,6 +32,7 @@ async function metricsPlugin (app: FastifyInstance, { workerId, metricsSampleMs,
     log: app.log
   })
   app.decorate('metrics', metrics)
+  if (role?.kind === 'worker') role.onReport(() => reportOf(workerId, metrics.figures()))
   const onClosed = (): void => { metrics.requestEnded() }
   app.addHook('onRequest', (_request, reply, done) => {
     metrics.requestStarted()

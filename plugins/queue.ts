@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Engine } from '../services/queue/engine.ts'
+import type { BufferOptions } from '../services/queue/engine.ts'
 import type { ConnectionOptions } from '../services/database/connection.ts'
 import { KeyRing } from '../services/encryption/key-ring.ts'
 import { readKeys } from '../services/encryption/keys.ts'
@@ -24,6 +25,10 @@ export interface QueuePluginOptions extends KeyOptions {
 
 const MB = 1024 * 1024
 
+function bufferOf ({ fileBuffer }: FastifyInstance, { fileBufferMaxBatch, fileBufferFlushMs }: QueuePluginOptions): BufferOptions | null {
+  return fileBuffer === null || 'kept' in fileBuffer ? fileBuffer : { ...fileBuffer, drainBatch: fileBufferMaxBatch, drainPauseMs: fileBufferFlushMs }
+}
+
 /** The engine as a decorator: lanes, the poll-intention registry and notifications between processes. */
 async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): Promise<void> {
   const engine = new Engine({
@@ -33,7 +38,7 @@ async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): 
     dedupBytes: options.dedupMemoryMb * MB,
     deliveryBytes: options.deliveryMemoryMb * MB,
     keys: new KeyRing(readKeys(options)),
-    buffer: app.fileBuffer === null ? null : { ...app.fileBuffer, drainBatch: options.fileBufferMaxBatch, drainPauseMs: options.fileBufferFlushMs },
+    buffer: bufferOf(app, options),
     log: app.log
   })
   app.decorate('queue', engine)

@@ -7,11 +7,12 @@ import { isObject, readObject, requiredText } from './body.ts'
 
 /** POST /api/v1/ack and /api/v1/ack/batch. Both answer an array, with status 200 also where single items failed. */
 export async function ackRoutes (app: FastifyInstance, { maxItems }: { maxItems: number }): Promise<void> {
-  const config = exemptFromPressure
+  const config = { ...exemptFromPressure, access: 'consume', queueIn: 'handler' } as const
 
   app.post('/api/v1/ack', { config }, async request => {
-    const body = readObject(requiredText(request))
-    return wireResults(await app.queue.ack([singleAck(body)]))
+    const ack = singleAck(readObject(requiredText(request)))
+    await app.auth.checkPartitions(request.regentCaller, [ack.partitionId], () => 'partitionId')
+    return wireResults(await app.queue.ack([ack]))
   })
 
   app.post('/api/v1/ack/batch', { config }, async request => {
@@ -22,6 +23,7 @@ export async function ackRoutes (app: FastifyInstance, { maxItems }: { maxItems:
     }
     const group = ackGroup(body.consumerGroup, 'consumerGroup')
     const acks = body.acknowledgments.map((item: unknown, i) => batchAck(item, `acknowledgments[${i}]`, group))
+    await app.auth.checkPartitions(request.regentCaller, acks.map(ack => ack.partitionId), i => `acknowledgments[${i}].partitionId`)
     return wireResults(await app.queue.ack(acks))
   })
 }

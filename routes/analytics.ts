@@ -10,37 +10,37 @@ const WHOLE_NUMBER = /^-?\d{1,9}$/
 
 /** GET /api/v1/analytics/…: the history of processes, queues and retention, and PostgreSQL's own figures. */
 export async function analyticsRoutes (app: FastifyInstance): Promise<void> {
-  app.get('/api/v1/analytics/system-metrics', async request => {
+  app.get('/api/v1/analytics/system-metrics', { config: { access: 'read' } }, async request => {
     const query = new Query(request)
     return await systemMetrics(app.postgres, rangeOf(query), query.name('hostname'), query.name('workerId'))
   })
 
-  app.get('/api/v1/analytics/worker-metrics', async request => {
+  app.get('/api/v1/analytics/worker-metrics', { config: { access: 'read' } }, async request => {
     const query = new Query(request)
     return await workerMetrics(app.postgres, rangeOf(query), { hostname: query.name('hostname'), worker: workerOf(query) })
   })
 
-  app.get('/api/v1/analytics/queue-lag', async request => {
+  app.get('/api/v1/analytics/queue-lag', { config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     return await queueLag(app.postgres, rangeOf(query), query.name('queue'))
   })
 
-  app.get('/api/v1/analytics/queue-ops', async request => {
+  app.get('/api/v1/analytics/queue-ops', { config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     return await queueOperations(app.postgres, rangeOf(query), query.name('queue'))
   })
 
-  app.get('/api/v1/analytics/queue-parked-replicas', async request => {
+  app.get('/api/v1/analytics/queue-parked-replicas', { config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     return await parkedReplicas(app.postgres, rangeOf(query), query.name('queue'))
   })
 
-  app.get('/api/v1/analytics/retention', async request => {
+  app.get('/api/v1/analytics/retention', { config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     return await retentionHistory(app.postgres, rangeOf(query), query.name('queue'))
   })
 
-  app.get('/api/v1/analytics/postgres-stats', async () => await postgresStats(app.postgres))
+  app.get('/api/v1/analytics/postgres-stats', { config: { access: 'read' } }, async () => await postgresStats(app.postgres))
 }
 
 function rangeOf (query: Query): TimeRange {

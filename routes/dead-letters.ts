@@ -27,7 +27,7 @@ const MOVED_BY_REQUEST = 'Moved to the dead letters by request'
 export async function deadLetterRoutes (app: FastifyInstance, { maxItems }: { maxItems: number }): Promise<void> {
   const context: RedriveContext = { pool: app.postgres, announce: events => { app.queue.announce(events) } }
 
-  app.get('/api/v1/dlq', async (request, reply) => {
+  app.get('/api/v1/dlq', { config: { access: 'read', queueIn: 'query' } }, async (request, reply) => {
     const query = new Query(request)
     const page = query.page(DEFAULT_LIMIT)
     const filter = {
@@ -44,43 +44,58 @@ export async function deadLetterRoutes (app: FastifyInstance, { maxItems }: { ma
       `{"messages":[${deadLetters.map(wireText).join(',')}],"pagination":${JSON.stringify(page)},"total":${total}}`)
   })
 
-  app.get<Entry>('/api/v1/dlq/:deadLetterId', async (request, reply) => {
-    const deadLetter = await getDeadLetter(app.postgres, app.queue.keys, entryId(request.params))
+  app.get<Entry>('/api/v1/dlq/:deadLetterId', { config: { access: 'read', queueIn: 'handler' } }, async (request, reply) => {
+    const deadLetter = await getDeadLetter(app.postgres, app.queue.keys, await ownEntryId(request))
     if (deadLetter === null) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
     return await reply.type('application/json').send(wireText(deadLetter))
   })
 
-  app.post('/api/v1/dlq/redrive', async request => {
-    const { selection, limit } = readSelection(request, maxItems)
+  app.post('/api/v1/dlq/redrive', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+    const { selection, limit } = await ownSelection(request)
     return { success: true, ...await redriveDeadLetters(context, selection, limit) }
   })
 
-  app.post<Entry>('/api/v1/dlq/:deadLetterId/redrive', async request => {
-    const { redriven, remaining } = await redriveDeadLetters(context, only(entryId(request.params)), 1)
+  app.post<Entry>('/api/v1/dlq/:deadLetterId/redrive', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+    const { redriven, remaining } = await redriveDeadLetters(context, only(await ownEntryId(request)), 1)
     if (redriven === 0 && remaining === 0) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
     return { success: true, redriven, remaining }
   })
 
-  app.post('/api/v1/dlq/purge', async request => {
-    const { selection, limit } = readSelection(request, maxItems)
+  app.post('/api/v1/dlq/purge', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+    const { selection, limit } = await ownSelection(request)
     return { success: true, ...await purgeDeadLetters(app.postgres, selection, limit) }
   })
 
-  app.delete<Entry>('/api/v1/dlq/:deadLetterId', async request => {
-    const { purged, remaining } = await purgeDeadLetters(app.postgres, only(entryId(request.params)), 1)
+  app.delete<Entry>('/api/v1/dlq/:deadLetterId', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+    const { purged, remaining } = await purgeDeadLetters(app.postgres, only(await ownEntryId(request)), 1)
     if (purged === 0 && remaining === 0) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
     return { success: true, purged, remaining }
   })
 
-  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/retry', async request => {
+  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/retry', { config: { access: 'write', queueIn: 'partition' } }, async request => {
     return { success: true, ...request.params, ...await retryMessage(context, request.params) }
   })
 
-  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/dlq', async request => {
+  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/dlq', { config: { access: 'write', queueIn: 'partition' } }, async request => {
     const body = optionalObject(request)
     const consumerGroups = await moveToDeadLetters(context, request.params, optionalName(body, 'consumerGroup'), ackError(body.error, MOVED_BY_REQUEST))
     return { success: true, ...request.params, moved: consumerGroups.length, consumerGroups }
   })
+
+  async function ownEntryId (request: FastifyRequest<Entry>): Promise<string> {
+    const id = entryId(request.params)
+    await app.auth.checkDeadLetters(request.regentCaller, [id], () => 'deadLetterId')
+    return id
+  }
+
+  /** A queue that is named is enough: of the ids, only those of its dead letters are meant. */
+  async function ownSelection (request: FastifyRequest): Promise<ReturnType<typeof readSelection>> {
+    const read = readSelection(request, maxItems)
+    const { queue, ids } = read.selection
+    if (queue !== null) app.auth.checkQueue(request.regentCaller, queue, 'queue')
+    else await app.auth.checkDeadLetters(request.regentCaller, ids ?? [], i => `ids[${i}]`)
+    return read
+  }
 }
 
 function wireText (deadLetter: DeadLetter): string {

@@ -24,32 +24,32 @@ const MOST_PARTITIONS = 10_000
 export async function groupRoutes (app: FastifyInstance): Promise<void> {
   const announce: Announce = events => { app.queue.announce(events) }
 
-  app.get(BASE, async () => await listGroups(app.postgres))
+  app.get(BASE, { config: { access: 'read' } }, async () => await listGroups(app.postgres))
 
-  app.get(`${BASE}/lagging`, async request => {
+  app.get(`${BASE}/lagging`, { config: { access: 'read' } }, async request => {
     const query = new Query(request)
     return await listLagging(app.postgres, minLagSeconds(query), query.page(MOST_PARTITIONS, MOST_PARTITIONS))
   })
 
-  app.get<{ Params: Group }>(`${BASE}/:group`, async request => {
+  app.get<{ Params: Group }>(`${BASE}/:group`, { config: { access: 'read' } }, async request => {
     checkNames(request.params)
     const page = new Query(request).page(MOST_PARTITIONS, MOST_PARTITIONS)
     return Object.fromEntries(await describeGroup(app.postgres, request.params.group, page))
   })
 
-  app.delete<{ Params: Group }>(`${BASE}/:group`, async request => await remove(request, request.params.group, null))
+  app.delete<{ Params: Group }>(`${BASE}/:group`, { config: { access: 'admin' } }, async request => await remove(request, request.params.group, null))
 
-  app.delete<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue`, async request =>
+  app.delete<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue`, { config: { access: 'admin', queueIn: 'path' } }, async request =>
     await remove(request, request.params.group, request.params.queue))
 
-  app.post<{ Params: Group }>(`${BASE}/:group/subscription`, async request => {
+  app.post<{ Params: Group }>(`${BASE}/:group/subscription`, { config: { access: 'write' } }, async request => {
     checkNames(request.params)
     const { group } = request.params
     const since = subscriptionTimestamp(readObject(requiredText(request)))
     return { success: true, consumerGroup: group, newTimestamp: since, rowsUpdated: await updateSubscription(app.postgres, group, since) }
   })
 
-  app.post<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue/seek`, async request => {
+  app.post<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue/seek`, { config: { access: 'write', queueIn: 'path' } }, async request => {
     checkNames(request.params)
     const { group, queue } = request.params
     const target = seekTarget(readObject(requiredText(request)))
@@ -66,7 +66,7 @@ export async function groupRoutes (app: FastifyInstance): Promise<void> {
   })
 
   // Clients send nothing, `{}` or `[]`, and mean the end.
-  app.post<{ Params: GroupPartition }>(`${BASE}/:group/queues/:queue/partitions/:partition/seek`, async request => {
+  app.post<{ Params: GroupPartition }>(`${BASE}/:group/queues/:queue/partitions/:partition/seek`, { config: { access: 'write', queueIn: 'path' } }, async request => {
     checkNames(request.params)
     const { group, queue, partition } = request.params
     const text = typeof request.body === 'string' ? request.body : ''

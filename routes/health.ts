@@ -11,7 +11,7 @@ const CHECK_TIMEOUT_MS = 2000
 export async function healthRoutes (app: FastifyInstance, { workerId }: { workerId: string }): Promise<void> {
   const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot()), 'utf8')) as { version: string }
 
-  app.get('/health', { config: exemptFromPressure, logLevel: 'warn' }, async (request, reply) => {
+  app.get('/health', { config: { ...exemptFromPressure, access: 'public' }, logLevel: 'warn' }, async (request, reply) => {
     let isConnected = true
     try {
       await app.postgres.call(sql => sql`select 1`, CHECK_TIMEOUT_MS)

@@ -13,7 +13,7 @@ const MAX_SECONDS = 366 * 86_400
  * names that clients look for; a lease that is gone is an error status, or they would report success.
  */
 export async function leaseRoutes (app: FastifyInstance): Promise<void> {
-  app.post<{ Params: { leaseId: string } }>('/api/v1/lease/:leaseId/extend', { config: exemptFromPressure }, async request => {
+  app.post<{ Params: { leaseId: string } }>('/api/v1/lease/:leaseId/extend', { config: { ...exemptFromPressure, access: 'consume', queueIn: 'handler' } }, async request => {
     const { leaseId } = request.params
     const text = typeof request.body === 'string' ? request.body : ''
     const seconds = text === '' ? DEFAULT_SECONDS : readObject(text).seconds ?? DEFAULT_SECONDS
@@ -22,6 +22,7 @@ export async function leaseRoutes (app: FastifyInstance): Promise<void> {
     }
     const id = ackLease(leaseId)
     if (id === null) throw new RegentError('RGT_LEASE_UNKNOWN')
+    await app.auth.checkLeases(request.regentCaller, [id], () => 'leaseId')
     const { outcome, expiresAt } = await app.queue.extend(id, seconds)
     if (outcome === 'unknown') throw new RegentError('RGT_LEASE_UNKNOWN')
     if (outcome === 'expired') throw new RegentError('RGT_LEASE_EXPIRED')

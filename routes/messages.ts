@@ -21,7 +21,7 @@ const QUEUE_LIST_LIMIT = 50
 export async function messageRoutes (app: FastifyInstance): Promise<void> {
   const announce = (events: Available[]): void => { app.queue.announce(events) }
 
-  app.get('/api/v1/messages', async request => {
+  app.get('/api/v1/messages', { config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     const page = query.page(LIST_LIMIT)
     const filter = {
@@ -37,7 +37,7 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
     return { messages: messages.map(wireMessage), mode: wireMode(mode), pagination: page }
   })
 
-  app.get<{ Params: { queue: string } }>('/api/v1/status/queues/:queue/messages', async request => {
+  app.get<{ Params: { queue: string } }>('/api/v1/status/queues/:queue/messages', { config: { access: 'read', queueIn: 'path' } }, async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
     const page = new Query(request).page(QUEUE_LIST_LIMIT)
@@ -49,14 +49,14 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
     })
   })
 
-  app.get<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', async (request, reply) => {
+  app.get<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', { config: { access: 'read', queueIn: 'partition' } }, async (request, reply) => {
     const { partition, transactionId } = readParams(request)
     const message = partition === null ? null : await describeMessage(app.postgres, app.queue.keys, partition, transactionId)
     if (message === null) throw new RegentError('RGT_MESSAGE_UNKNOWN')
     return await reply.type('application/json').send(detailText(message))
   })
 
-  app.delete<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', async request => {
+  app.delete<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', { config: { access: 'write', queueIn: 'partition' } }, async request => {
     const { partition, transactionId } = readParams(request)
     const success = partition !== null && await deleteMessage({ pool: app.postgres, announce }, partition, transactionId)
     return {
@@ -67,7 +67,7 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.delete<{ Params: { queue: string } }>('/api/v1/queues/:queue/clear', async request => {
+  app.delete<{ Params: { queue: string } }>('/api/v1/queues/:queue/clear', { config: { access: 'admin', queueIn: 'path' } }, async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
     const partition = new Query(request).name('partition')

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
-import { scrape } from '../services/metrics/prometheus.ts'
+import type { BrokerFigures } from '../services/channels/broker.ts'
 
-/** GET /metrics (this process, as JSON) and /metrics/prometheus */
-export async function metricsRoutes (app: FastifyInstance, { workerId }: { workerId: string }): Promise<void> {
-  const route = { config: exemptFromPressure, logLevel: 'warn' } as const
+/** GET /metrics: this process, as JSON */
+export async function metricsRoutes (app: FastifyInstance): Promise<void> {
+  const route = { config: { ...exemptFromPressure, access: 'public' }, logLevel: 'warn' } as const
 
   app.get('/metrics', route, async () => {
     const { uptimeSeconds, requests, messages, pool } = app.metrics.figures()
@@ -13,14 +13,14 @@ export async function metricsRoutes (app: FastifyInstance, { workerId }: { worke
       requests: { total: requests.total, rate: requests.perSecond },
       messages: { total: messages.total, rate: messages.perSecond },
       database: { poolSize: pool.size, idleConnections: pool.idle, waitingRequests: pool.waiting },
+      ...(app.hasDecorator('channels') ? { channels: channelsOf(app.channels.stats()) } : {}),
       memory: process.memoryUsage(),
       cpu: process.cpuUsage()
     }
   })
+}
 
-  app.get('/metrics/prometheus', route, async (_request, reply) => {
-    const text = await scrape(app.postgres, { figures: app.metrics.figures(), workerId, failover: app.queue.failover })
-    reply.removeHeader('access-control-allow-origin')
-    return await reply.header('cache-control', 'no-cache').type('text/plain; version=0.0.4; charset=utf-8').send(text)
-  })
+/** Where several processes are one server, the channels are in the main one. */
+function channelsOf ({ channels, clients, requests, queued, claims }: BrokerFigures): object {
+  return { channels, clients, queued, exchanges: requests - queued, claims }
 }

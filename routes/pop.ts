@@ -5,6 +5,7 @@ import { checkName } from '../services/json/names.ts'
 import { isTime } from '../services/json/time.ts'
 import type { Delivery, PopRequest, Subscription, Target } from '../services/poll/types.ts'
 import { QUEUE_MODE } from '../services/queue/types.ts'
+import { onceGone } from './once-gone.ts'
 import { deliveryText, nothingText } from './pop-reply.ts'
 import { Query } from './query.ts'
 
@@ -22,7 +23,8 @@ const NEW_MODES = new Set(['new', 'new-only', 'latest'])
 /** GET /api/v1/pop… : one partition, any partition of a queue, or any queue with a label. */
 export async function popRoutes (app: FastifyInstance, options: PopRouteOptions): Promise<void> {
   // No HEAD routes: one would claim messages and throw them away with its body.
-  const route = { config: exemptFromPressure, exposeHeadRoute: false }
+  const labelled = { config: { ...exemptFromPressure, access: 'consume' }, exposeHeadRoute: false } as const
+  const route = { ...labelled, config: { ...labelled.config, queueIn: 'path' } } as const
 
   app.get<{ Params: { queue: string, partition: string } }>('/api/v1/pop/queue/:queue/partition/:partition', route, async (request, reply) => {
     const { queue, partition } = request.params
@@ -34,7 +36,7 @@ export async function popRoutes (app: FastifyInstance, options: PopRouteOptions)
     return await pop(app, request, reply, { queue: request.params.queue, partition: null, namespace: null, task: null }, options)
   })
 
-  app.get('/api/v1/pop', route, async (request, reply) => {
+  app.get('/api/v1/pop', labelled, async (request, reply) => {
     const query = new Query(request)
     const namespace = query.text('namespace')
     const task = query.text('task')
@@ -47,27 +49,10 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
   const wanted = popRequest(new Query(request), target, options)
   const gone = new AbortController()
   let delivery: Delivery | null = null
-  // Close also follows a complete answer; what counts is whether the answer got out. `finish` and `writableFinished`
-  // come as well when the connection went down under the last write: then the socket has been destroyed before.
-  const { socket } = request.raw
-  // The answer is out, or its client has gone.
-  let isOver = false
-  const onClose = (): void => {
-    if (isOver) return
-    isOver = true
+  onceGone(request, reply, () => {
     gone.abort()
     if (delivery !== null) void app.queue.giveBack(wanted.group, delivery)
-  }
-  reply.raw.prependOnceListener('finish', () => {
-    if (!socket.destroyed) isOver = true
-    socket.off('close', onClose)
   })
-  reply.raw.once('close', onClose)
-  // An answer that waits behind others on its connection has no socket yet, and does not hear when that closes.
-  if (reply.raw.socket === null) {
-    socket.setMaxListeners(0)
-    socket.once('close', onClose)
-  }
   delivery = await app.queue.pop(wanted, gone.signal)
   if (delivery !== null && gone.signal.aborted) void app.queue.giveBack(wanted.group, delivery)
   if (delivery === null) return await reply.type('application/json').send(nothingText(wanted, app.queue.arePopsHeld))

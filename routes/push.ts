@@ -8,9 +8,11 @@ export interface PushRouteOptions { maxItems: number, maxDepth: number }
 
 /** POST /api/v1/push */
 export async function pushRoutes (app: FastifyInstance, limits: PushRouteOptions): Promise<void> {
-  app.post('/api/v1/push', async (request, reply) => {
+  app.post('/api/v1/push', { config: { access: 'produce', queueIn: 'handler' } }, async (request, reply) => {
     const { items } = readPushBody(requiredText(request), limits)
-    const results = await app.queue.push(items)
+    const { regentCaller: caller } = request
+    app.auth.checkQueues(caller, items, i => `items[${i}].queue`)
+    const results = await app.queue.push(items, caller?.subject ?? null)
     return await reply.code(201).type('application/json').send(resultsText(results))
   })
 }

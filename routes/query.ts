@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { firstText } from '../services/http/query-text.ts'
 import { checkName } from '../services/json/names.ts'
 import { checkTime } from '../services/json/time.ts'
 
@@ -17,9 +18,7 @@ export class Query {
   }
 
   text (name: string): string | null {
-    const value = this.#values[name]
-    const first: unknown = Array.isArray(value) ? value[0] : value
-    return typeof first === 'string' && first !== '' ? first : null
+    return firstText(this.#values[name])
   }
 
   /** The leading integer of the value, within 32 bits. */

@@ -7,11 +7,12 @@ import { isObject, readObject, requiredText } from './body.ts'
 
 /** POST /api/v1/configure and DELETE /api/v1/resources/queues/:queue */
 export async function queueRoutes (app: FastifyInstance): Promise<void> {
-  app.post('/api/v1/configure', async request => {
+  app.post('/api/v1/configure', { config: { access: 'write', queueIn: 'handler' } }, async request => {
     const body = readObject(requiredText(request))
     const { queue } = body
     if (typeof queue !== 'string') throw new FieldError('queue', 'required', 'queue is required')
     checkName(queue, 'queue')
+    app.auth.checkQueue(request.regentCaller, queue, 'queue')
     const { merge } = body
     if (merge !== undefined && merge !== null && typeof merge !== 'boolean') throw new FieldError('merge', 'type', 'merge: must be true or false')
     const given = isObject(body.options) ? body.options : {}
@@ -25,12 +26,13 @@ export async function queueRoutes (app: FastifyInstance): Promise<void> {
     return { configured: true, queue, namespace, task, queueId: queueUuid(queueId), partitionId: messageId(partitionId, 0), options }
   })
 
-  app.delete<{ Params: { queue: string } }>('/api/v1/resources/queues/:queue', async request => {
+  app.delete<{ Params: { queue: string } }>('/api/v1/resources/queues/:queue', { config: { access: 'admin', queueIn: 'path' } }, async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
     if (await app.queue.deleteQueue(queue)) return { deleted: true, queue, existed: true }
     // The PHP client writes a space as a plus here, and only here.
     const spaced = queue.replaceAll('+', ' ')
+    app.auth.checkQueue(request.regentCaller, spaced, 'queue')
     return { deleted: true, queue, existed: spaced !== queue && await app.queue.deleteQueue(spaced) }
   })
 }

@@ -17,7 +17,7 @@ const MOST = 10_000
 
 /** Queues, partitions and labels with their counts (http-api.md 5.5, 5.6, 5.9 to 5.12 and two routes of section 8). */
 export async function resourceRoutes (app: FastifyInstance): Promise<void> {
-  app.get('/api/v1/status/queues', async request => {
+  app.get('/api/v1/status/queues', { config: { access: 'read' } }, async request => {
     const query = new Query(request)
     const page = query.page(DEFAULT_LIMIT)
     const { queues, total } = await listQueues(app.postgres, readFilter(query), page)
@@ -28,7 +28,7 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.get<{ Params: QueueParams }>('/api/v1/status/queues/:queue', async request => {
+  app.get<{ Params: QueueParams }>('/api/v1/status/queues/:queue', { config: { access: 'read', queueIn: 'path' } }, async request => {
     const { queue, partitions, page } = await readQueue(request.params.queue, new Query(request))
     return {
       queue: {
@@ -64,14 +64,14 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.get('/api/v1/resources/queues', async request => {
+  app.get('/api/v1/resources/queues', { config: { access: 'read' } }, async request => {
     const query = new Query(request)
     const page = query.page(MOST, MOST)
     const { queues, total } = await listQueues(app.postgres, readFilter(query), page)
     return { queues: queues.map(queue => ({ ...wireQueue(queue), messages: messagesOf(queue) })), total, pagination: page }
   })
 
-  app.get<{ Params: QueueParams }>('/api/v1/resources/queues/:queue', async request => {
+  app.get<{ Params: QueueParams }>('/api/v1/resources/queues/:queue', { config: { access: 'read', queueIn: 'path' } }, async request => {
     const { queue, partitions, page } = await readQueue(request.params.queue, new Query(request))
     return {
       id: queueUuid(queue.id),
@@ -92,7 +92,7 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.get('/api/v1/resources/partitions', async request => {
+  app.get('/api/v1/resources/partitions', { config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     const page = query.page(DEFAULT_LIMIT)
     const { partitions, total } = await listPartitions(app.postgres, { ...readFilter(query), queue: query.name('queue') }, page)
@@ -114,7 +114,7 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.delete<{ Params: QueueParams & { partition: string } }>('/api/v1/resources/queues/:queue/partitions/:partition', async request => {
+  app.delete<{ Params: QueueParams & { partition: string } }>('/api/v1/resources/queues/:queue/partitions/:partition', { config: { access: 'admin', queueIn: 'path' } }, async request => {
     const { queue, partition } = request.params
     checkName(queue, 'queue')
     checkName(partition, 'partition')
@@ -124,17 +124,17 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     return { deleted: true, queue, partition, existed }
   })
 
-  app.get('/api/v1/resources/namespaces', async () => ({
+  app.get('/api/v1/resources/namespaces', { config: { access: 'read' } }, async () => ({
     namespaces: (await listLabels(app.postgres, 'namespaces')).map(({ label, queues, partitions, total, pending }) =>
       ({ namespace: label, queues, partitions, messages: { total, pending } }))
   }))
 
-  app.get('/api/v1/resources/tasks', async () => ({
+  app.get('/api/v1/resources/tasks', { config: { access: 'read' } }, async () => ({
     tasks: (await listLabels(app.postgres, 'tasks')).map(({ label, queues, partitions, total, pending }) =>
       ({ task: label, queues, partitions, messages: { total, pending } }))
   }))
 
-  app.get('/api/v1/resources/overview', async () => {
+  app.get('/api/v1/resources/overview', { config: { access: 'read' } }, async () => {
     const [overview, rates] = await Promise.all([readOverview(app.postgres), throughput(app.postgres)])
     return {
       queues: overview.queues,

@@ -12,7 +12,7 @@ const MIGRATION = [['POST', 'test-connection'], ['POST', 'start'], ['GET', 'stat
 
 /** /api/v1/system/*, POST /api/v1/stats/refresh, /internal/api/* and /api/v1/migration/* */
 export async function systemRoutes (app: FastifyInstance): Promise<void> {
-  const config = exemptFromPressure
+  const config = { ...exemptFromPressure, access: 'admin' } as const
 
   app.get('/api/v1/system/maintenance', { config }, async request => {
     const dbHealthy = await isRead(app, request.log)
@@ -54,7 +54,7 @@ export async function systemRoutes (app: FastifyInstance): Promise<void> {
     app.get(path, { config }, async () => sharedState(app))
   }
 
-  app.post('/internal/api/notify', async request => {
+  app.post('/internal/api/notify', { config: { access: 'admin' } }, async request => {
     const { queue, partition = '' } = readObject(requiredText(request))
     if (typeof queue !== 'string' || queue === '') throw new FieldError('queue', 'required', 'queue is required')
     if (typeof partition !== 'string') throw new FieldError('partition', 'type', 'partition: must be a text')
@@ -64,7 +64,7 @@ export async function systemRoutes (app: FastifyInstance): Promise<void> {
     return { status: 'ok' }
   })
 
-  app.post('/api/v1/stats/refresh', async () => {
+  app.post('/api/v1/stats/refresh', { config: { access: 'admin' } }, async () => {
     await app.metrics.flush()
     return REFRESHED
   })
@@ -74,6 +74,7 @@ export async function systemRoutes (app: FastifyInstance): Promise<void> {
       method,
       url: `/api/v1/migration/${name}`,
       exposeHeadRoute: false,
+      config: { access: 'admin' },
       handler: async (_request, reply) => sendError(reply, new RegentError('RGT_NOT_AVAILABLE', {
         detail: 'Copying into another database is not available here: use pg_dump and pg_restore on the schema'
       }))

@@ -20,8 +20,9 @@ const DEFAULT_NAMES = 50
 
 /** /api/v1/traces: record traces of messages and read them. Data and payloads are the clients' own JSON texts. */
 export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }: { maxDepth: number, workerId: string }): Promise<void> {
-  app.post('/api/v1/traces', async (request, reply) => {
+  app.post('/api/v1/traces', { config: { access: 'consume', queueIn: 'handler' } }, async (request, reply) => {
     const trace = readTrace(requiredText(request), maxDepth, workerId)
+    await app.auth.checkPartitions(request.regentCaller, [trace.partitionId], () => 'partitionId')
     try {
       return await reply.code(201).send({ success: true, traceId: await addTrace(app.postgres, trace) })
     } catch (error) {
@@ -31,7 +32,7 @@ export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }:
     }
   })
 
-  app.get('/api/v1/traces/names', async request => {
+  app.get('/api/v1/traces/names', { config: { access: 'read' } }, async request => {
     const query = new Query(request)
     const page = query.page(DEFAULT_NAMES)
     const { names, total } = await listTraceNames(app.postgres, query.name('search'), page)
@@ -40,7 +41,7 @@ export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }:
     return { trace_names: traceNames, total, pagination: page }
   })
 
-  app.get('/api/v1/traces/by-name/:traceName', async (request, reply) => {
+  app.get('/api/v1/traces/by-name/:traceName', { config: { access: 'read' } }, async (request, reply) => {
     const traceName = formDecoded(request.url.slice(request.url.lastIndexOf('/', endOfPath(request.url)) + 1, endOfPath(request.url)))
     checkName(traceName, 'traceName')
     const query = new Query(request)
@@ -55,7 +56,7 @@ export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }:
     return await reply.type('application/json').send(listText(texts, total, page))
   })
 
-  app.get<{ Params: { partitionId: string, transactionId: string } }>('/api/v1/traces/:partitionId/:transactionId', async (request, reply) => {
+  app.get<{ Params: { partitionId: string, transactionId: string } }>('/api/v1/traces/:partitionId/:transactionId', { config: { access: 'read', queueIn: 'partition' } }, async (request, reply) => {
     const page = new Query(request).page(DEFAULT_OF_MESSAGE, MOST_OF_MESSAGE)
     const { traces, total } = await listTraces(app.postgres, request.params.partitionId, request.params.transactionId, page)
     return await reply.type('application/json').send(listText(traces.map(trace => traceText(trace, {}, '')), total, page))

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { hasCode } from '../services/errors.ts'
 import { messageId } from '../services/log/ids.ts'
 import { readTransactionBody } from '../services/json/transaction-body.ts'
@@ -11,7 +11,7 @@ import { requiredText } from './body.ts'
 
 /** POST /api/v1/transaction. A transaction that fails is answered 200 with `success: false` and changes nothing. */
 export async function transactionRoutes (app: FastifyInstance, limits: { maxItems: number, maxDepth: number }): Promise<void> {
-  app.post('/api/v1/transaction', async request => {
+  app.post('/api/v1/transaction', { config: { access: 'transact', queueIn: 'handler' } }, async request => {
     const { operations, requiredLeases } = readTransactionBody(requiredText(request), limits)
     const transactionId = randomUUID()
     const unknown = operations.find(operation => operation.type === 'unknown')
@@ -20,13 +20,23 @@ export async function transactionRoutes (app: FastifyInstance, limits: { maxItem
       pushes: operations.flatMap(operation => operation.type === 'push' ? operation.items : []),
       acks: operations.flatMap((operation, i) => operation.type === 'ack' ? [ackOf(operation.fields, `operations[${i}]`)] : []),
       requiredLeases: requiredLeases.map(ackLease).filter(lease => lease !== null),
-      producerSub: null
+      producerSub: request.regentCaller?.subject ?? null
     }
+    await checkQueues(app, request, operations, input)
     const result = await transact(app, input)
     return result.success
       ? { success: true, transactionId, results: wireResults(operations, result) }
       : failure(transactionId, 'failedAck' in result ? `ACK operation failed: ${result.error}` : result.error)
   })
+}
+
+/** Whatever a transaction touches belongs to queues of the caller. */
+async function checkQueues ({ auth }: FastifyInstance, { regentCaller: caller }: FastifyRequest, operations: Operation[], { acks, requiredLeases }: TransactionInput): Promise<void> {
+  for (const [i, operation] of operations.entries()) {
+    if (operation.type === 'push') auth.checkQueues(caller, operation.items, j => `operations[${i}].items[${j}].queue`)
+  }
+  await auth.checkPartitions(caller, acks.map(ack => ack.partitionId), () => 'operations')
+  await auth.checkLeases(caller, requiredLeases, () => 'requiredLeases')
 }
 
 /** A queue that is full fails the transaction like an acknowledgement that is refused. */

@@ -1,9 +1,12 @@
 import { join } from 'node:path'
+import { AUTH_OPTIONS, authFaults } from './auth/options.ts'
+import type { AuthOptions } from './auth/options.ts'
 import { keyFault, pairFault, ringFault } from './encryption/keys.ts'
 import { RegentError } from './errors.ts'
+import type { Rule } from './option-rule.ts'
 
 /** The options of the embeddable plugin. All have defaults except where the database is. */
-export interface RegentOptions {
+export interface RegentOptions extends AuthOptions {
   /** Where the routes are mounted. */
   prefix: string
   /** Name of the decorator on the host; two services in one app need two. */
@@ -98,12 +101,9 @@ export interface ServerOptions {
   dataDir: string
   maxHeaderBytes: number
   shutdownTimeoutMs: number
+  /** Processes that serve requests. */
+  workers: number
 }
-
-type Rule =
-  | { env: string, overriddenBy?: string, default: number | undefined, min: number, max: number, unit?: string, doc: string }
-  | { env: string, default: boolean, doc: string }
-  | { env: string, default: string | undefined, pattern?: RegExp, oneOf?: readonly string[], hint?: string, check?: (text: string) => string | null, doc: string }
 
 const NO_BUFFER = 'off'
 const MAX_INT = 2_147_483_647
@@ -154,7 +154,7 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   fileBufferFlushMs: { env: 'FILE_BUFFER_FLUSH_MS', default: 100, min: 10, max: 60_000, unit: 'ms', doc: 'Time between two looks whether the database is back' },
   channelsPort: { env: 'CHANNELS_PORT', default: undefined, min: 0, max: 65535, doc: 'TCP port of the request/reply channels; 0: any free one; unset: none' },
   channelsHost: { env: 'CHANNELS_HOST', default: '127.0.0.1', doc: 'Address they listen on; whoever reaches it may use them' },
-  channelsMaxConnections: { env: 'CHANNELS_MAX_CONNECTIONS', default: 10_000, min: 1, max: 1_000_000, doc: 'Most channel connections; more are closed at once' },
+  channelsMaxConnections: { env: 'CHANNELS_MAX_CONNECTIONS', default: 10_000, min: 1, max: 1_000_000, doc: 'Most channel connections, TCP, WebSocket and HTTP together; each may hold one unfinished frame of 1 MiB' },
   channelsMaxQueued: { env: 'CHANNELS_MAX_QUEUED', default: 1024, min: 1, max: 1_000_000, doc: 'Most requests of a channel that wait for a receiver; one more is refused' },
   channelsMaxOperations: { env: 'CHANNELS_MAX_OPERATIONS', default: 4096, min: 1, max: 1_000_000, doc: 'Most live requests of a client, and most it serves or waits for; one more is refused' },
   channelsMaxPendingBytes: { env: 'CHANNELS_MAX_PENDING_BYTES', default: 8 * 1024 * 1024, min: 65_536, max: 1_073_741_824, unit: 'bytes', doc: 'Output waiting for a client from which on those who write to it are not read' },
@@ -164,7 +164,8 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   channelsCloseMs: { env: 'CHANNELS_CLOSE_TIMEOUT', default: 1000, min: 1, max: 60_000, unit: 'ms', doc: 'Longest orderly close of a channel connection' },
   workerId: { env: 'WORKER_ID', default: 'regent-1', doc: 'Name of this process in health and database sessions' },
   encryptionKey: { env: 'QUEEN_ENCRYPTION_KEY', default: undefined, check: keyFault, doc: 'Key for the payloads of encrypted queues: 64 hex digits' },
-  encryptionKeys: { env: 'ENCRYPTION_KEYS', default: undefined, check: ringFault, doc: 'Keys for them as kid:hex,kid:hex: the first seals, all open; see docs/encryption.md' }
+  encryptionKeys: { env: 'ENCRYPTION_KEYS', default: undefined, check: ringFault, doc: 'Keys for them as kid:hex,kid:hex: the first seals, all open; see docs/encryption.md' },
+  ...AUTH_OPTIONS
 }
 
 /** The options of `npm start` besides. */
@@ -174,12 +175,8 @@ export const SERVER_OPTIONS: { readonly [K in keyof ServerOptions]: Rule } = {
   logLevel: { env: 'LOG_LEVEL', default: 'info', oneOf: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], doc: 'Least level that is logged' },
   dataDir: { env: 'DATA_DIR', default: './data', doc: 'Folder of the embedded database' },
   maxHeaderBytes: { env: 'UWS_HTTP_MAX_HEADERS_SIZE', default: 16_384, min: 1024, max: 1_048_576, unit: 'bytes', doc: 'Largest request head; beyond it 431' },
-  shutdownTimeoutMs: { env: 'SHUTDOWN_TIMEOUT', default: 15_000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest graceful shutdown' }
-}
-
-/** Settings of the compatible server that would change what is promised if they were silently ignored. */
-const REFUSED: Record<string, string> = {
-  JWT_ENABLED: 'authentication is not available: put a proxy in front, or leave it unset'
+  shutdownTimeoutMs: { env: 'SHUTDOWN_TIMEOUT', default: 15_000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest graceful shutdown' },
+  workers: { env: 'WORKERS', default: 1, min: 1, max: 64, doc: 'Processes that serve requests; they share DB_POOL_SIZE and the memory limits' }
 }
 
 /** Its settings for things that are not there: set, they are pointed out at the start. */
@@ -187,6 +184,9 @@ const WITHOUT_EFFECT = [
   'WEBAPP_ROOT', 'STATS_INTERVAL_MS',
   'STATS_RECONCILE_INTERVAL_MS', 'STATS_HISTORY_RETENTION_DAYS'
 ]
+
+// Somebody who sets them expects every route to be protected.
+const NEEDS_JWT = Object.values(AUTH_OPTIONS).map(rule => rule.env).filter(name => name.startsWith('JWT_') && name !== 'JWT_ENABLED')
 
 /**
  * Options of the plugin from what an embedding application passes. Frozen.
@@ -200,11 +200,13 @@ export function readRegentOptions (given: Readonly<Record<string, unknown>>): Re
   const options = readAll(REGENT_OPTIONS, name => given[name], name => name, faults)
   if (options.databaseUrl === undefined && options.databaseHost === undefined) faults.push('databaseUrl or databaseHost: is required')
   refuseKeys(options, 'encryptionKeys', faults)
+  if (given.authorize !== undefined && typeof given.authorize !== 'function') faults.push('authorize: must be a function')
+  faults.push(...authFaults(options, given.authorize !== undefined, name => name))
   refuse(faults)
   return Object.freeze(options) as unknown as RegentOptions // every key of the table was filled in by its rule
 }
-// Fastify adds its own to what a plugin is registered with.
-const IGNORED = new Set(['logLevel', 'logSerializers'])
+// The first is no value that a table could hold; Fastify adds its own to what a plugin is registered with.
+const IGNORED = new Set(['authorize', 'logLevel', 'logSerializers'])
 
 /**
  * Options of `npm start` from the environment. A variable that is set but empty counts as not set.
@@ -221,12 +223,10 @@ export function readEnvironment (env: Readonly<Record<string, string | undefined
   const server = read(SERVER_OPTIONS)
   const regent = read(REGENT_OPTIONS)
   refuseKeys(regent, REGENT_OPTIONS.encryptionKeys.env, faults)
-  for (const [name, why] of Object.entries(REFUSED)) {
-    if (isSet(name) && env[name] !== 'false') faults.push(`${name}: ${why}`)
-  }
+  faults.push(...authFaults(regent, false, name => REGENT_OPTIONS[name as keyof RegentOptions].env)) // asked for its own names alone
   refuse(faults)
   regent.fileBufferDir = bufferFolder(regent.fileBufferDir, String(server.dataDir))
-  return { server: Object.freeze(server) as unknown as ServerOptions, regent: regent as Partial<RegentOptions>, withoutEffect: WITHOUT_EFFECT.filter(isSet) }
+  return { server: Object.freeze(server) as unknown as ServerOptions, regent: regent as Partial<RegentOptions>, withoutEffect: [...WITHOUT_EFFECT, ...regent.jwtEnabled === true ? [] : NEEDS_JWT].filter(isSet) }
 }
 
 /** A server of its own keeps what its clients were promised unless it is told not to. */

@@ -147,7 +147,7 @@ t.test('SIGTERM during the start stops it with exit code 0', async t => {
 t.test('what the operator can put right is said in a sentence that names the variable, with exit code 1', async t => {
   t.test('wrong options, all of them at once', async t => {
     const server = spawnServer(t, {
-      env: { PORT: 'http', DB_POOL_SIZE: '1', LOG_LEVEL: 'loud', PG_USE_SSL: 'yes', DB_SCHEMA: 'Regent;', JWT_ENABLED: 'true', DATABASE_URL: 'postgres://u:se#cret@/x:y' }
+      env: { PORT: 'http', DB_POOL_SIZE: '1', LOG_LEVEL: 'loud', PG_USE_SSL: 'yes', DB_SCHEMA: 'Regent;', JWT_ENABLED: 'yes', DATABASE_URL: 'postgres://u:se#cret@/x:y' }
     })
     t.equal(await server.ended, 1)
     const named = server.errors().split('\n').map(line => /^ {2}([A-Z_]+): /.exec(line)?.[1]).filter(name => name !== undefined)

@@ -73,6 +73,8 @@ export interface Service {
   databaseUrl: string
   /** One real HTTP request. A body that is not a text is sent as JSON. */
   call: (method: string, path: string, body?: unknown, init?: RequestInit) => Promise<Answer>
+  /** Its request/reply channels, which the plugin hides from its host. */
+  channels: () => FastifyInstance['channels']
   push: (items: object[]) => Promise<Answer>
   pop: (path: string, init?: RequestInit) => Promise<Answer>
   close: () => Promise<void>
@@ -82,6 +84,8 @@ export interface Service {
 export async function startService (t: Test, options: Partial<RegentOptions> = {}): Promise<Service> {
   const url = options.databaseUrl ?? await createDatabase(t)
   const app = Fastify({ routerOptions: { maxParamLength: 4096 }, forceCloseConnections: true })
+  const instances: FastifyInstance[] = []
+  app.addHook('onRegister', instance => { instances.push(instance) })
   // The event loop is shared with the test, and with whatever else keeps this machine busy.
   await app.register(regent, { maxEventLoopDelayMs: 0, ...options, databaseUrl: url })
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
@@ -97,6 +101,11 @@ export async function startService (t: Test, options: Partial<RegentOptions> = {
     url: address,
     databaseUrl: url,
     call,
+    channels: () => {
+      const instance = instances.find(instance => instance.hasDecorator('channels'))
+      if (instance === undefined) throw new Error('the service has no channels')
+      return instance.channels
+    },
     push: async items => await call('POST', '/api/v1/push', { items }),
     pop: async (path, init) => await call('GET', `/api/v1/pop/queue/${path}`, undefined, init),
     close

@@ -35,6 +35,11 @@ export class Backlog {
     if (isEmpty) this.#lastOf.clear()
   }
 
+  /** Queues that may have messages in the buffer. */
+  queues (): Iterable<string> {
+    return this.#lastOf.keys()
+  }
+
   /** Whether messages of this queue are in the buffer. */
   holds (queue: string): boolean {
     const last = this.#lastOf.get(queue)

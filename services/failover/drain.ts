@@ -1,4 +1,3 @@
-import type { FileBuffer } from '../buffer/file-buffer.ts'
 import type { Entry } from '../buffer/reader.ts'
 import { codeOf } from '../database/faults.ts'
 import type { Pool } from '../database/pool.ts'
@@ -10,10 +9,11 @@ import { PartitionDirectory } from '../queue/partition-directory.ts'
 import type { Log } from '../queue/types.ts'
 import { isOutage } from './failover.ts'
 import type { Failover } from './failover.ts'
+import type { OwnBuffer } from './own-buffer.ts'
 import { RecordError, decodeRecord } from './record.ts'
 
 export interface DrainOptions {
-  buffer: FileBuffer
+  buffer: OwnBuffer
   failover: Failover
   pool: Pool
   keys: KeyRing
@@ -104,7 +104,7 @@ export class Drain {
 
   #hasWork (): boolean {
     const { failover, buffer } = this.#options
-    return failover.isAway || (!failover.isMaintenance && (this.#batch !== null || buffer.stats.records > 0))
+    return failover.isAway || (!failover.isMaintenance && (this.#batch !== null || buffer.files.stats.records > 0))
   }
 
   async #run (): Promise<void> {
@@ -138,11 +138,11 @@ export class Drain {
     if (batch.records.length === 0) {
       this.#batch = null
       failover.regained()
-      failover.drained(0, 0)
+      this.#drained(0, 0)
       return null
     }
     // New pushes slow down to half of the drain's pace, so that it gets to its end, where they wait for it.
-    const isLast = this.#options.buffer.stats.records <= batch.records.length
+    const isLast = this.#options.buffer.files.stats.records <= batch.records.length
     failover.allow(failover.isAway ? Infinity : isLast ? 0 : Math.ceil(batch.messages / 2))
     return await this.#move(batch)
   }
@@ -178,7 +178,7 @@ export class Drain {
     failover.regained()
     if (last !== undefined) {
       this.#release(last.entry.sequence)
-      failover.drained(last.entry.sequence, batch.messages)
+      this.#drained(last.entry.sequence, batch.messages)
     }
     return null
   }
@@ -199,11 +199,17 @@ export class Drain {
     }
   }
 
+  #drained (sequence: number, messages: number): void {
+    const { buffer, failover } = this.#options
+    buffer.drained(sequence, messages)
+    failover.drained()
+  }
+
   /** Effective at once; that it is remembered is waited for once before the next. */
   #release (sequence: number): void {
     const { buffer, log } = this.#options
     const before = this.#released
-    this.#released = buffer.release(sequence).then(async () => { await before }).catch((error: unknown) => {
+    this.#released = buffer.files.release(sequence).then(async () => { await before }).catch((error: unknown) => {
       log.error({ err: error, sequence }, 'releasing records of the file buffer failed')
     })
   }
@@ -212,13 +218,13 @@ export class Drain {
     const { buffer, keys } = this.#options
     const most = this.#most
     const batch: Batch = { records: [], messages: 0 }
-    for (const entry of await buffer.peek({ maxRecords: Math.min(MOST_RECORDS, most), maxBytes: MOST_BYTES })) {
+    for (const entry of await buffer.files.peek({ maxRecords: Math.min(MOST_RECORDS, most), maxBytes: MOST_BYTES })) {
       let record: ReturnType<typeof decodeRecord>
       try {
         record = decodeRecord(entry.payload, keys)
       } catch (error) {
         if (!(error instanceof RecordError)) throw error
-        await buffer.setAside(entry.sequence, error.message)
+        await buffer.files.setAside(entry.sequence, error.message)
         continue
       }
       if (batch.records.length > 0 && batch.messages + record.messages.length > most) break
@@ -260,7 +266,7 @@ export class Drain {
         }
       }
     }
-    if (reasons.length > 0) await this.#options.buffer.setAside(entry.sequence, reasons.join('; '))
+    if (reasons.length > 0) await this.#options.buffer.files.setAside(entry.sequence, reasons.join('; '))
     // Should the rest of its batch have to be tried again, this is done.
     messages.length = 0
   }

@@ -1,11 +1,10 @@
-import type { BufferState, FileBuffer } from '../buffer/file-buffer.ts'
 import { sealLine } from '../encryption/sealed-line.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import { RegentError, hasCode } from '../errors.ts'
 import type { Outgoing } from '../queue/outgoing.ts'
 import type { PartitionDirectory } from '../queue/partition-directory.ts'
 import type { BufferedMessage, Log, PushResult } from '../queue/types.ts'
-import type { Backlog } from './backlog.ts'
+import type { BufferedPushes, BufferFigures } from './buffered-pushes.ts'
 import { encodeRecord } from './record.ts'
 
 /** Where a push goes: into the log at once, or into the file buffer; null: it waits a moment for the drain to catch up. */
@@ -18,21 +17,25 @@ export type Route = 'log' | 'buffer' | null
  */
 export type FailoverState = 'direct' | 'away' | 'maintenance' | 'draining'
 
-export interface BufferFigures {
-  state: BufferState
-  messages: number
-  /** Of the files that hold them. */
-  bytes: number
-  /** Age of the oldest record, in milliseconds; null when there is none. */
-  oldestAgeMs: number | null
-  /** Records, damaged stretches and files that were set aside. */
-  quarantined: number
+/** Processes of the same server that keep their pushes in the buffer of this one. */
+export interface FailoverPeers {
+  /** Set by whoever is to know that one of them cannot use the database. */
+  onAway: () => void
+  /** Set by whoever is to know that one of them has kept a push. */
+  onKept: () => void
+  /** The database can be used again. */
+  regained: () => void
+  /** So many messages may join the buffer now. */
+  allowed: (messages: number) => void
+  /** Messages have left the buffer. */
+  drained: () => void
 }
 
 export interface FailoverOptions {
   /** Null: there is none, and pushes are refused where they would go to it. */
-  buffer: FileBuffer | null
-  backlog: Backlog
+  buffer: BufferedPushes | null
+  /** Those that are to hear what becomes of the buffer. */
+  peers?: FailoverPeers | undefined
   directory: PartitionDirectory
   keys: KeyRing
   /** The buffer may be drained, or the database is to be looked after. */
@@ -71,22 +74,19 @@ export class Failover {
 
   /** Messages in the buffer. */
   get messages (): number {
-    return this.#options.backlog.messages
+    return this.buffer?.messages ?? 0
   }
 
   /** What the buffer holds, for status and metrics; null when there is none. */
   get buffer (): BufferFigures | null {
-    const { buffer } = this.#options
-    if (buffer === null) return null
-    const { state, bytes, oldestAgeMs, quarantined } = buffer.stats
-    return { state, bytes, oldestAgeMs, quarantined, messages: this.messages }
+    return this.#options.buffer?.figures ?? null
   }
 
   /** Where a push goes now. */
   routeOf (messages: readonly Outgoing[]): Route {
     if (this.#isMaintenance) return 'buffer'
     const { buffer } = this.#options
-    if (buffer === null || (!this.#isAway && this.messages === 0)) return 'log'
+    if (buffer === null || (!this.#isAway && buffer.isEmpty)) return 'log'
     if (this.#isAway) return 'buffer'
     if (!this.holdsAny(messages)) return 'log'
     if (this.#allowance <= 0) return null
@@ -101,7 +101,7 @@ export class Failover {
     for (const message of messages) {
       if (message.queue === queue) continue
       queue = message.queue
-      if (this.#options.backlog.holds(queue)) return true
+      if (this.#options.buffer?.holds(queue) === true) return true
     }
     return false
   }
@@ -125,6 +125,7 @@ export class Failover {
   regained (): void {
     this.#isAway = false
     this.#changed()
+    this.#options.peers?.regained()
   }
 
   /** Switch push maintenance: while it is on, everything goes to the buffer and stays there. */
@@ -140,15 +141,14 @@ export class Failover {
    *   RGT_ENCRYPTION_KEY_MISSING
    */
   async keep (messages: readonly Outgoing[]): Promise<PushResult[]> {
-    const { buffer, backlog } = this.#options
+    const { buffer } = this.#options
     if (buffer === null) throw new RegentError('RGT_PUSHES_HELD')
     const open = messages.filter(outgoing => outgoing.result === null)
     if (open.length > 0) {
       const { payload, queues } = encodeRecord(open, { encrypts: queue => this.#options.directory.encrypts(queue), lineOf: outgoing => this.#lineOf(outgoing) })
       // Too much for an empty buffer too, but not for the database: it is to be tried again.
       if (payload.length > buffer.maxPayloadBytes) throw new RegentError('RGT_BUFFER_FULL')
-      const { sequence } = await buffer.append(payload)
-      backlog.added(sequence, queues, open.length)
+      await buffer.append({ payload, queues, messages: open.length })
       this.#changed()
       this.#options.onWork()
     }
@@ -160,15 +160,15 @@ export class Failover {
     // What came through beyond the last allowance, as a push is never torn, counts towards this one.
     this.#allowance = this.#isClosing ? Infinity : Math.min(this.#allowance, 0) + messages
     if (this.#allowance > 0) this.#options.onPassable()
+    this.#options.peers?.allowed(messages)
   }
 
-  /** The drain has moved messages, or found nothing more. */
-  drained (sequence: number, messages: number): void {
-    const { buffer, backlog } = this.#options
-    backlog.drained(sequence, messages, buffer === null || buffer.stats.records === 0)
+  /** Messages have left the buffer, or nothing more was found in it. */
+  drained (): void {
     this.#changed()
     // Some queues may have been caught up with.
     this.#options.onPassable()
+    this.#options.peers?.drained()
   }
 
   /** Nobody waits any more. */
@@ -188,10 +188,9 @@ export class Failover {
 
   #changed (): void {
     const before = this.#state
-    this.#state = this.#isMaintenance ? 'maintenance' : this.#isAway ? 'away' : this.messages > 0 ? 'draining' : 'direct'
+    this.#state = this.#isMaintenance ? 'maintenance' : this.#isAway ? 'away' : this.#options.buffer?.isEmpty === false ? 'draining' : 'direct'
     if (this.#state === before) return
-    const { buffer, log } = this.#options
-    log.info({ state: this.#state, before, messages: this.messages, bytes: buffer?.stats.bytes ?? 0 }, `pushes: ${MEANING[this.#state]}`)
+    this.#options.log.info({ state: this.#state, before, messages: this.messages, bytes: this.buffer?.bytes ?? 0 }, `pushes: ${MEANING[this.#state]}`)
   }
 }
 

@@ -1,6 +1,7 @@
 import { FileBuffer } from '../buffer/file-buffer.ts'
 import type { Log } from '../queue/types.ts'
 import { Backlog } from './backlog.ts'
+import { OwnBuffer } from './own-buffer.ts'
 
 export interface OpenBufferOptions {
   directory: string
@@ -15,7 +16,7 @@ const LARGEST_FILE_BYTES = 64 * 1024 * 1024
 const FILES_AT_LEAST = 8
 
 /** Opens the folder of the file buffer and finds out what is in it. Throws RGT_BUFFER_IN_USE and RGT_BUFFER_UNUSABLE. */
-export async function openBuffer ({ directory, maxBytes, fileRecords, log }: OpenBufferOptions): Promise<{ files: FileBuffer, backlog: Backlog }> {
+export async function openBuffer ({ directory, maxBytes, fileRecords, log }: OpenBufferOptions): Promise<OwnBuffer> {
   const backlog = new Backlog()
   const files = await FileBuffer.open({
     directory,
@@ -31,5 +32,5 @@ export async function openBuffer ({ directory, maxBytes, fileRecords, log }: Ope
     }
   })
   if (files.recovery.records > 0) log.info({ ...files.recovery, messages: backlog.messages }, 'the file buffer holds messages of an earlier run')
-  return { files, backlog }
+  return new OwnBuffer(files, backlog)
 }

@@ -1,14 +1,19 @@
 import type { BufferState } from '../buffer/file-buffer.ts'
 import type { Pool } from '../database/pool.ts'
-import type { BufferFigures, FailoverState } from '../failover/failover.ts'
+import type { BufferFigures } from '../failover/buffered-pushes.ts'
+import type { FailoverState } from '../failover/failover.ts'
+import { addChannels } from './channel-families.ts'
+import type { ScrapedChannels } from './channel-families.ts'
 import { Exposition } from './exposition.ts'
 import type { Labels, Samples } from './exposition.ts'
-import type { ProcessFigures } from './metrics.ts'
+import type { Operations } from './metrics.ts'
+import type { ProcessReport } from './process-report.ts'
 
 export interface Scraped {
-  figures: ProcessFigures
-  workerId: string
+  /** This process first; several where several are one server. */
+  processes: readonly ProcessReport[]
   failover: { buffer: BufferFigures | null, state: FailoverState, isMaintenance: boolean }
+  channels: ScrapedChannels
 }
 
 type Row = Readonly<Record<string, number>>
@@ -41,28 +46,44 @@ export async function scrape (pool: Pool, scraped: Scraped): Promise<string> {
   const exposition = new Exposition()
   const rows = await pool.call<ScrapeRow & Record<string, unknown>>((sql, schema) => sql`select * from ${schema}.scrape_v1()`, QUERY_TIMEOUT_MS)
     .catch(() => [])
-  addProcess(exposition, scraped, rows[0] !== undefined)
+  addProcesses(exposition, scraped.processes)
+  addServer(exposition, scraped.failover, rows[0] !== undefined)
+  addChannels(exposition, scraped.channels)
   if (rows[0] !== undefined) addShared(exposition, rows[0])
   return exposition.toString()
 }
 
-function addProcess (exposition: Exposition, { figures, workerId, failover }: Scraped, isDatabaseHealthy: boolean): void {
+function addProcesses (exposition: Exposition, processes: readonly ProcessReport[]): void {
+  // One alone needs no name.
+  const labelsOf = ({ workerId }: ProcessReport): Labels => processes.length === 1 ? {} : { worker_id: workerId }
+  const add = (type: 'gauge' | 'counter') => (name: string, help: string, value: (process: ProcessReport) => number): void => {
+    exposition.add(name, type, help, processes.map(process => [labelsOf(process), value(process)]))
+  }
+  const gauge = add('gauge')
+  const counter = add('counter')
+  gauge('queen_uptime_seconds', 'Time since the process started', ({ figures }) => figures.uptimeSeconds)
+  counter('queen_cpu_user_microseconds_total', 'Processor time of the process in user mode', ({ cpu }) => cpu.user)
+  counter('queen_cpu_system_microseconds_total', 'Processor time of the process in system mode', ({ cpu }) => cpu.system)
+  gauge('queen_process_resident_memory_bytes', 'Resident memory of the process', ({ rssBytes }) => rssBytes)
+  gauge('queen_process_virtual_memory_bytes', 'Address space of the process', ({ figures }) => figures.virtualBytes)
+  gauge('queen_db_pool_size', 'Database connections at the most', ({ figures }) => figures.pool.size)
+  gauge('queen_db_pool_idle', 'Database connections that are free', ({ figures }) => figures.pool.idle)
+  gauge('queen_db_pool_active', 'Database connections in use', ({ figures }) => figures.pool.active)
+  const perPool = (value: (process: ProcessReport) => number): Samples =>
+    processes.flatMap(process => [[{ pool: 'db', ...labelsOf(process) }, value(process)], [{ pool: 'system', ...labelsOf(process) }, 0]] as const)
+  exposition.add('queen_threadpool_size', 'gauge', 'Connections (db); there are no threads', perPool(({ figures }) => figures.pool.size))
+  exposition.add('queen_threadpool_queue_size', 'gauge', 'Calls that wait for a connection (db)', perPool(({ figures }) => figures.pool.waiting))
+  exposition.add('queen_response_registry_size', 'gauge', 'Requests in flight',
+    processes.map(({ workerId, figures }) => [{ worker_id: workerId }, figures.requests.inFlight]))
+  const perOperation = (value: (operations: Operations) => number): Samples =>
+    processes.flatMap(process => OPERATIONS.map(name => [{ op: name, ...labelsOf(process) }, value(process.figures.operations[name])] as const))
+  exposition.add('queen_sidecar_op_count', 'gauge', 'Operations since the process started; of pops, looks for messages', perOperation(({ calls }) => calls))
+  exposition.add('queen_sidecar_op_latency_microseconds', 'gauge', 'Mean time of the latest operations', perOperation(({ latencyMicros }) => latencyMicros))
+  exposition.add('queen_sidecar_op_items', 'gauge', 'Messages of those operations since the process started', perOperation(({ items }) => items))
+}
+
+function addServer (exposition: Exposition, { buffer, state: pushState, isMaintenance }: Scraped['failover'], isDatabaseHealthy: boolean): void {
   const gauge = (name: string, help: string, value: number): void => { exposition.add(name, 'gauge', help, [[{}, value]]) }
-  const counter = (name: string, help: string, value: number): void => { exposition.add(name, 'counter', help, [[{}, value]]) }
-  const cpu = process.cpuUsage()
-  const { pool, operations } = figures
-  gauge('queen_uptime_seconds', 'Time since the process started', figures.uptimeSeconds)
-  counter('queen_cpu_user_microseconds_total', 'Processor time of the process in user mode', cpu.user)
-  counter('queen_cpu_system_microseconds_total', 'Processor time of the process in system mode', cpu.system)
-  gauge('queen_process_resident_memory_bytes', 'Resident memory of the process', process.memoryUsage.rss())
-  gauge('queen_process_virtual_memory_bytes', 'Address space of the process', figures.virtualBytes)
-  gauge('queen_db_pool_size', 'Database connections at the most', pool.size)
-  gauge('queen_db_pool_idle', 'Database connections that are free', pool.idle)
-  gauge('queen_db_pool_active', 'Database connections in use', pool.active)
-  exposition.add('queen_threadpool_size', 'gauge', 'Connections (db); there are no threads', [[{ pool: 'db' }, pool.size], [{ pool: 'system' }, 0]])
-  exposition.add('queen_threadpool_queue_size', 'gauge', 'Calls that wait for a connection (db)', [[{ pool: 'db' }, pool.waiting], [{ pool: 'system' }, 0]])
-  exposition.add('queen_response_registry_size', 'gauge', 'Requests in flight', [[{ worker_id: workerId }, figures.requests.inFlight]])
-  const { buffer } = failover
   gauge('queen_file_buffer_pending', 'Messages in the file buffer', buffer?.messages ?? 0)
   gauge('queen_file_buffer_failed', 'Records of the file buffer that were set aside as damaged or refused', buffer?.quarantined ?? 0)
   gauge('queen_file_buffer_db_healthy', 'Whether the database answers', isDatabaseHealthy ? 1 : 0)
@@ -71,12 +92,8 @@ function addProcess (exposition: Exposition, { figures, workerId, failover }: Sc
   exposition.add('queen_file_buffer_state', 'gauge', 'Whether the file buffer is empty, buffering, full or unavailable',
     BUFFER_STATES.map(state => [{ state }, buffer?.state === state ? 1 : 0]))
   exposition.add('queen_push_state', 'gauge', 'Where pushes go: direct into the database, or into the file buffer',
-    PUSH_STATES.map(state => [{ state }, failover.state === state ? 1 : 0]))
-  gauge('queen_maintenance_mode_enabled', 'Whether pushes are kept in the file buffers', failover.isMaintenance ? 1 : 0)
-  const perOperation = (value: (name: typeof OPERATIONS[number]) => number): Samples => OPERATIONS.map(name => [{ op: name }, value(name)])
-  exposition.add('queen_sidecar_op_count', 'gauge', 'Operations since the process started; of pops, looks for messages', perOperation(name => operations[name].calls))
-  exposition.add('queen_sidecar_op_latency_microseconds', 'gauge', 'Mean time of the latest operations', perOperation(name => operations[name].latencyMicros))
-  exposition.add('queen_sidecar_op_items', 'gauge', 'Messages of those operations since the process started', perOperation(name => operations[name].items))
+    PUSH_STATES.map(state => [{ state }, pushState === state ? 1 : 0]))
+  gauge('queen_maintenance_mode_enabled', 'Whether pushes are kept in the file buffers', isMaintenance ? 1 : 0)
   gauge('queen_queue_backoff_groups', 'Always 0: waiting pops are woken and do not back off', 0)
   gauge('queen_queue_backoff_queues', 'Always 0: waiting pops are woken and do not back off', 0)
   gauge('queen_queue_backoff_avg_interval_milliseconds', 'Always 0: waiting pops are woken and do not back off', 0)

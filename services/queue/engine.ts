@@ -1,12 +1,12 @@
-import type { FileBuffer } from '../buffer/file-buffer.ts'
 import { Pool } from '../database/pool.ts'
 import type { ConnectionOptions } from '../database/connection.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import { FieldError } from '../json/field-error.ts'
 import { RegentError } from '../errors.ts'
-import { Backlog } from '../failover/backlog.ts'
 import { Drain } from '../failover/drain.ts'
 import { Failover } from '../failover/failover.ts'
+import type { FailoverPeers } from '../failover/failover.ts'
+import type { OwnBuffer } from '../failover/own-buffer.ts'
 import { Removals } from '../jobs/removals.ts'
 import { KEEP_TRYING_MS } from '../lanes/retry.ts'
 import { Counters } from '../metrics/counters.ts'
@@ -15,6 +15,7 @@ import { hintOf, shortName } from '../poll/hint.ts'
 import type { Hint } from '../poll/hint.ts'
 import { PollRegistry } from '../poll/registry.ts'
 import type { Delivery, PopRequest } from '../poll/types.ts'
+import type { KeptBuffer } from '../shared-buffer/kept-buffer.ts'
 import { Ack } from './ack.ts'
 import { configureQueue, deleteQueue } from './configure.ts'
 import type { QueueConfiguration, ConfiguredQueue } from './configure.ts'
@@ -29,10 +30,10 @@ import { Transaction } from './transaction.ts'
 import type { TransactionInput, TransactionResult } from './transaction.ts'
 import type { Acknowledgement, AckResult, Available, Log, NewMessage, PushResult } from './types.ts'
 
-export interface BufferOptions {
-  files: FileBuffer
-  /** What opening it has found in it. */
-  backlog: Backlog
+/** A buffer of this process, which drains it, maybe for others as well; or one that another process keeps and drains. */
+export type BufferOptions = { kept: KeptBuffer } | {
+  own: OwnBuffer
+  peers: FailoverPeers | undefined
   /** Messages moved to the database by one call. */
   drainBatch: number
   /** Between two looks at a database that is away. */
@@ -113,33 +114,32 @@ export class Engine {
     })
     const onAvailable = (events: Available[]): void => { this.announce(events) }
     const { buffer } = options
+    const own = buffer !== null && 'own' in buffer ? buffer : null
+    const kept = buffer !== null && 'kept' in buffer ? buffer.kept : null
     this.#failover = new Failover({
-      buffer: buffer?.files ?? null,
-      backlog: buffer?.backlog ?? new Backlog(),
+      buffer: own?.own ?? kept,
+      peers: own?.peers,
       directory: this.#directory,
       keys,
-      onWork: () => { this.#drain?.kick() },
+      onWork: () => {
+        this.#drain?.kick()
+        if (this.#failover.isAway) kept?.away()
+      },
       onPassable: () => { this.#push.lane.kick() },
       log
     })
-    this.#drain = buffer === null
-      ? null
-      : new Drain({
-        buffer: buffer.files,
-        failover: this.#failover,
-        pool,
-        keys,
-        dedupBytes: options.dedupBytes / 2,
-        batch: buffer.drainBatch,
-        pauseMs: buffer.drainPauseMs,
-        readSettings: async () => { await this.#readSettings() },
-        onStored: messages => {
-          this.counters.drained(messages)
-          this.announce(availableAfter(messages))
-        },
-        onCreated: (queue, count) => { this.counters.partitionsCreated(queue, count) },
-        log
-      })
+    this.#drain = own === null ? null : this.#drainOf(own, options)
+    if (own?.peers !== undefined) {
+      own.peers.onAway = () => { this.#failover.lost(new RegentError('RGT_DATABASE_AWAY')) }
+      own.peers.onKept = () => { this.#drain?.kick() }
+    }
+    if (kept !== null) {
+      kept.owner = {
+        regained: () => { this.#failover.regained() },
+        allowed: messages => { this.#failover.allow(messages) },
+        changed: () => { this.#failover.drained() }
+      }
+    }
     this.#push = new Push({
       pool,
       directory: this.#directory,
@@ -150,6 +150,25 @@ export class Engine {
     })
     this.#ack = new Ack({ pool, deliveries: this.#deliveries, onAvailable })
     this.#transaction = new Transaction({ pool, directory: this.#directory, keys, ack: this.#ack, onAvailable })
+  }
+
+  #drainOf ({ own, drainBatch, drainPauseMs }: Exclude<BufferOptions, { kept: KeptBuffer }>, { pool, keys, dedupBytes, log }: EngineOptions): Drain {
+    return new Drain({
+      buffer: own,
+      failover: this.#failover,
+      pool,
+      keys,
+      dedupBytes: dedupBytes / 2,
+      batch: drainBatch,
+      pauseMs: drainPauseMs,
+      readSettings: async () => { await this.#readSettings() },
+      onStored: messages => {
+        this.counters.drained(messages)
+        this.announce(availableAfter(messages))
+      },
+      onCreated: (queue, count) => { this.counters.partitionsCreated(queue, count) },
+      log
+    })
   }
 
   start (): void {

@@ -4,10 +4,13 @@ import { parseExposition, valueOf } from './metrics-text.ts'
 
 const OWN_FAMILIES = ['queen_uptime_seconds', 'queen_cpu_user_microseconds_total', 'queen_cpu_system_microseconds_total', 'queen_process_resident_memory_bytes',
   'queen_process_virtual_memory_bytes', 'queen_db_pool_size', 'queen_db_pool_idle', 'queen_db_pool_active', 'queen_threadpool_size',
-  'queen_threadpool_queue_size', 'queen_response_registry_size', 'queen_file_buffer_pending', 'queen_file_buffer_failed', 'queen_file_buffer_db_healthy',
+  'queen_threadpool_queue_size', 'queen_response_registry_size', 'queen_sidecar_op_count', 'queen_sidecar_op_latency_microseconds', 'queen_sidecar_op_items',
+  'queen_file_buffer_pending', 'queen_file_buffer_failed', 'queen_file_buffer_db_healthy',
   'queen_file_buffer_bytes', 'queen_file_buffer_oldest_age_seconds', 'queen_file_buffer_state', 'queen_push_state',
-  'queen_maintenance_mode_enabled', 'queen_sidecar_op_count', 'queen_sidecar_op_latency_microseconds', 'queen_sidecar_op_items',
-  'queen_queue_backoff_groups', 'queen_queue_backoff_queues', 'queen_queue_backoff_avg_interval_milliseconds', 'queen_shared_state_enabled']
+  'queen_maintenance_mode_enabled',
+  'queen_queue_backoff_groups', 'queen_queue_backoff_queues', 'queen_queue_backoff_avg_interval_milliseconds', 'queen_shared_state_enabled',
+  'queen_channels', ...['connections', 'requests_queued', 'exchanges', 'claims', 'pending_bytes', 'frames_total', 'payload_bytes_total', 'invalid_frames_total',
+    'requests_opened_total', 'requests_requeued_total', 'requests_ended_total', 'requests_refused_total'].map(name => `queen_channel_${name}`)]
 const CLUSTER_FAMILIES = ['push_requests', 'pop_requests', 'ack_requests', 'transactions', 'push_messages', 'pop_messages', 'ack_messages', 'db_errors', 'dlq', 'ack']
   .map(name => `queen_cluster_${name}_total`)
 const QUEUE_FAMILIES = ['pop_messages_per_minute', 'push_requests_per_minute', 'push_messages_per_minute', 'pop_empty_per_minute', 'transactions_per_minute',
@@ -23,7 +26,7 @@ t.test('metrics', async t => {
     await service.push([{ queue: 'figures', payload: 1 }, { queue: 'figures', payload: 2 }])
     const { status, json } = await service.call('GET', '/metrics')
     t.equal(status, 200)
-    t.same(Object.keys(json).sort(), ['cpu', 'database', 'memory', 'messages', 'requests', 'uptime'])
+    t.same(Object.keys(json).sort(), ['channels', 'cpu', 'database', 'memory', 'messages', 'requests', 'uptime'])
     t.ok(json.uptime > 0)
     t.match(json.requests, { total: Number, rate: Number })
     t.ok(json.requests.total >= 2)

@@ -93,11 +93,6 @@ t.test('names the variable at fault, all of them at once', async t => {
     .map(line => line.slice(0, line.indexOf(':'))).sort(), ['DATABASE_URL', 'DB_POOL_SIZE', 'LOG_LEVEL', 'MAX_ITEMS', 'MAX_JSON_DEPTH', 'PG_USE_SSL', 'PORT', 'SHUTDOWN_TIMEOUT'])
 })
 
-t.test('refuses to start where a setting promises what the service does not keep', async t => {
-  t.match(faults(() => readEnvironment({ JWT_ENABLED: 'true' })), [/^JWT_ENABLED: /])
-  t.same(faults(() => readEnvironment({ JWT_ENABLED: 'false' })), [])
-})
-
 t.test('no two options share a variable, and the help tells of each with its default', async t => {
   const rules = [...Object.values(SERVER_OPTIONS), ...Object.values(REGENT_OPTIONS)]
   t.equal(new Set(rules.map(rule => rule.env)).size, rules.length)

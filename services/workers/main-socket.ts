@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { Agent, request as httpRequest } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
+
+const PREFIX = 'regent-main-'
+const NAME = 'http'
+// The kernel's sockaddr_un has 104 bytes on some systems, with a closing zero.
+const SOCKET_PATH_BYTES = 103
+// Between one HTTP connection and the next these mean something else.
+const OF_ONE_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'expect'])
+
+/** A path for the socket on which the main process answers its workers, in a folder for this user alone. */
+export async function makeSocketPath (): Promise<string> {
+  const parent = Buffer.byteLength(join(tmpdir(), `${PREFIX}XXXXXX`, NAME)) <= SOCKET_PATH_BYTES ? tmpdir() : '/tmp'
+  return join(await mkdtemp(join(parent, PREFIX)), NAME)
+}
+
+export async function removeSocketPath (path: string): Promise<void> {
+  await rm(dirname(path), { recursive: true, force: true })
+}
+
+/** The HTTP interface of the main process, as its workers reach it. */
+export class MainSocket {
+  readonly #path: string
+  readonly #agent = new Agent({ keepAlive: true })
+
+  constructor (path: string) {
+    this.#path = path
+  }
+
+  /**
+   * Hand a request on and return the answer as it begins; `body` is what the request brings.
+   * @param signal ends it: its client has gone
+   * @throws Error of the connection; the body's own
+   */
+  async request ({ method, url, headers }: IncomingMessage, body: Readable, signal: AbortSignal): Promise<IncomingMessage> {
+    return await new Promise((resolve, reject) => {
+      const forwarded = httpRequest({ socketPath: this.#path, agent: this.#agent, method, path: url, headers: endToEnd(headers), signal }, resolve)
+      forwarded.once('error', reject)
+      // What goes wrong is said by the request's own event.
+      pipeline(body, forwarded, () => {})
+    })
+  }
+
+  /** Hand on a request to upgrade, as it came, and from then on what either side says. */
+  upgrade ({ method, url, httpVersion, rawHeaders }: IncomingMessage, client: Duplex, head: Buffer): void {
+    const lines = [`${method} ${url} HTTP/${httpVersion}`]
+    for (let at = 0; at < rawHeaders.length; at += 2) lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}`)
+    const main = connect(this.#path)
+    main.write(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]))
+    // Either ends or fails with the other.
+    pipeline(client, main, client, () => {})
+  }
+
+  close (): void {
+    this.#agent.destroy()
+  }
+}
+
+/** Headers that are meant for whoever answers in the end. */
+export function endToEnd (headers: IncomingMessage['headers']): IncomingMessage['headers'] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_ONE_CONNECTION.has(name)))
+}
