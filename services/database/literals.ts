@@ -3,14 +3,10 @@
  * (`${x}::text::bigint[]`): the driver's own arrays need type look-ups and mishandle NULL.
  */
 
-/** Numbers, and anything else whose text needs no quoting (UUIDs, booleans as `t`/`f`); null becomes NULL. */
+/** Numbers, and anything else whose text needs no escapes (UUIDs, booleans as `t`/`f`); null becomes NULL. */
 export function plainArray (values: readonly (number | string | null)[]): string {
-  let out = '{'
-  for (let i = 0; i < values.length; i++) {
-    if (i > 0) out += ','
-    out += values[i] ?? 'NULL'
-  }
-  return out + '}'
+  // A JSON array but for its brackets. Natively: joining them here takes three times as long for 53-bit hashes.
+  return `{${JSON.stringify(values).slice(1, -1)}}`
 }
 
 /** Any text; null becomes NULL. The text must not contain NUL. */

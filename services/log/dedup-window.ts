@@ -1,4 +1,4 @@
-import { HashTable } from './hash-table.ts'
+import { HashTable, NOWHERE } from './hash-table.ts'
 
 /**
  * The deduplication window of one partition: the hashes of its messages of the last `windowMs`, each with its position,
@@ -26,11 +26,10 @@ export class DedupWindow {
   }
 
   /** The positions a hash was written at. */
-  find (hash: number): number[] {
-    const found: number[] = []
-    this.#young.find(hash, found)
-    this.#old?.find(hash, found)
-    return found
+  find (hash: number): readonly number[] {
+    const young = this.#young.find(hash)
+    const old = this.#old?.find(hash) ?? NOWHERE
+    return old.length === 0 ? young : [...young, ...old]
   }
 
   /** Take in the messages of one segment, written at `createdAtMs` (database time) from position `first` on. */

@@ -1,4 +1,5 @@
 const FIRST_CAPACITY = 8
+export const NOWHERE: readonly number[] = []
 
 /**
  * Open-addressed multimap from a 53-bit hash to positions: 16 bytes a slot, where a Map of numbers takes three times as
@@ -14,13 +15,16 @@ export class HashTable {
     return this.#keys.length
   }
 
-  /** Append every position under a hash to `found`; more than one when ids collide or an id came again after its window. */
-  find (hash: number, found: number[]): void {
+  /** Every position under a hash; more than one when ids collide or an id came again after its window. */
+  find (hash: number): readonly number[] {
     const key = hash === 0 ? 1 : hash
     const mask = this.#keys.length - 1
+    // Nearly always there is none, and nothing is allocated.
+    let found = NOWHERE
     for (let slot = home(key) & mask; this.#keys[slot] !== 0; slot = (slot + 1) & mask) {
-      if (this.#keys[slot] === key) found.push(this.#positions[slot] ?? 0)
+      if (this.#keys[slot] === key) found = [...found, this.#positions[slot] ?? 0]
     }
+    return found
   }
 
   /** Add a position under a hash; adding the same pair again changes nothing. */

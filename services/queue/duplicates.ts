@@ -28,11 +28,15 @@ export async function settleDuplicates (pool: Pool, targets: Iterable<Target>, f
         continue
       }
       seen.set(outgoing.idText, outgoing)
-      for (const position of [...entry.window?.find(outgoing.hash) ?? [], ...reported?.get(outgoing.hash) ?? []]) {
-        if (outgoing.cleared?.has(position) !== true) suspects.push({ entry, outgoing, position })
-      }
+      suspect(outgoing, entry, entry.window?.find(outgoing.hash))
+      suspect(outgoing, entry, reported?.get(outgoing.hash))
     }
   }
+
+  function suspect (outgoing: Outgoing, entry: PartitionEntry, positions: readonly number[] = []): void {
+    for (const position of positions) if (outgoing.cleared?.has(position) !== true) suspects.push({ entry, outgoing, position })
+  }
+
   if (suspects.length === 0) return
   const rows = await pool.call<{ idx: number, same: boolean }>((sql, schema) => sql`
     select * from ${schema}.confirm_duplicates_v1(${plainArray(suspects.map(s => s.entry.id))}::text::bigint[],

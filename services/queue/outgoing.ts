@@ -91,12 +91,16 @@ function begin ({ queue, partition, traceId, transactionId, idText, line, sealed
 /** Group messages by partition, keeping their order. */
 export function groupByPartition (messages: Iterable<Outgoing>): Map<string, OutgoingGroup> {
   const groups = new Map<string, OutgoingGroup>()
+  let group: OutgoingGroup | undefined
   for (const outgoing of messages) {
     const { queue, partition } = outgoing
-    const key = partitionKey(queue, partition)
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, { key, queue, partition, messages: [outgoing] })
-    else group.messages.push(outgoing)
+    // Neighbours mostly go to the same partition: that is cheaper to see than its key is to make.
+    if (group?.partition !== partition || group.queue !== queue) {
+      const key = partitionKey(queue, partition)
+      group = groups.get(key)
+      if (group === undefined) groups.set(key, group = { key, queue, partition, messages: [] })
+    }
+    group.messages.push(outgoing)
   }
   return groups
 }

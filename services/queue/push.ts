@@ -64,9 +64,9 @@ export class Push {
   async push (messages: readonly NewMessage[], producerSub: string | null): Promise<PushResult[]> {
     if (messages.length === 0) return []
     const outgoing = prepare(messages, producerSub)
-    const keys = new Set(messages.map(({ queue, partition }) => partitionKey(queue, partition)))
-    const bytes = outgoing.reduce((sum, { line }) => sum + line.length, 0)
-    const outcome = await this.lane.submit(outgoing, [...keys], messages.length, bytes).catch((error: unknown) => ({ error }))
+    let bytes = 0
+    for (const { line } of outgoing) bytes += line.length
+    const outcome = await this.lane.submit(outgoing, partitionsOf(messages), messages.length, bytes).catch((error: unknown) => ({ error }))
     if ('results' in outcome) return outcome.results
     // What went wrong was about other requests of its call.
     if (outgoing.every(({ result }) => result !== null)) return outgoing.map(resultOf)
@@ -102,6 +102,17 @@ export class Push {
       }
     }))
   }
+}
+
+/** The keys of the partitions these go to, each once. */
+function partitionsOf (messages: readonly NewMessage[]): string[] {
+  const keys = new Set<string>()
+  let last: NewMessage | undefined
+  for (const message of messages) {
+    if (last?.partition !== message.partition || last.queue !== message.queue) keys.add(partitionKey(message.queue, message.partition))
+    last = message
+  }
+  return [...keys]
 }
 
 /** What became available through these messages: each partition that was written to, once. */

@@ -2,9 +2,7 @@ import t from 'tap'
 import { HashTable } from '../../../services/log/hash-table.ts'
 
 function find (table: HashTable, hash: number): number[] {
-  const found: number[] = []
-  table.find(hash, found)
-  return found.sort((a, b) => a - b)
+  return [...table.find(hash)].sort((a, b) => a - b)
 }
 
 t.test('finds every position that was added under a hash, through growth', async t => {

@@ -43,7 +43,7 @@ t.test('packs completed positions as ranges and the others one by one', async t 
     to: '{3,7,1}',
     others: '{2,1,0}',
     positions: '{5,9,4}',
-    kinds: '{failed,dlq,retry}',
+    kinds: '{"failed","dlq","retry"}',
     errors: 'a b\u001e\u001e'
   })
   t.same(packAcks([]), { partitions: '{}', groups: '{}', leases: '{}', ranges: '{}', from: '{}', to: '{}', others: '{}', positions: '{}', kinds: '{}', errors: '' })
