@@ -122,7 +122,7 @@ async function service (app: FastifyInstance, options: RegentOptions, authorize?
   if (role?.kind === 'worker') {
     await app.register(throughMainRoutes, { mainSocket: role.mainSocket })
   } else {
-    await app.register(channelsSocketRoute)
+    await app.register(channelsSocketRoute, { isOpenToAll: authorize === undefined })
     await app.register(channelsStatusRoutes)
     await app.register(channelRoutes, limits)
     role?.onChannels(app.channels.close)

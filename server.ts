@@ -15,6 +15,9 @@ import type { ProcessRole } from './services/workers/role.ts'
 import { Workers } from './services/workers/workers.ts'
 import { CLIENTS_SHARE, ownDescriptors, runWorker } from './worker.ts'
 
+// A unix socket refuses what does not fit at once, where TCP lets it wait. The system has a limit of its own.
+const MAIN_BACKLOG = 65_535
+
 type Environment = ReturnType<typeof readEnvironment>
 
 /** How requests are served: by this process, or by workers. */
@@ -70,8 +73,9 @@ async function run (app: FastifyInstance, { server, regent: options }: Environme
     const located = { ...options, ...locationOf(embedded) }
     const own = serving.role === undefined ? located : optionsOfMain(located)
     await addService(app, own, { isEmbedded: embedded !== null, role: serving.role })
-    const port = await serving.start(located)
+    // From here on others may have begun something, even if not all of it is there.
     isServing = true
+    const port = await serving.start(located)
     greet(app, embedded, server, options, port)
   } catch (error) {
     // What fails because it is being stopped is no failure.
@@ -96,6 +100,7 @@ function servedHere (app: FastifyInstance, { server, regent: { poolSize } }: Env
 }
 
 function servedByWorkers (app: FastifyInstance, { server }: Environment): Serving {
+  limitConnections(app.server, ownDescriptors(optionsOfMain({}).poolSize), app.log)
   let keeper: BufferKeeper | null = null
   let workers: Workers | null = null
   let mainSocket: string | null = null
@@ -108,9 +113,9 @@ function servedByWorkers (app: FastifyInstance, { server }: Environment): Servin
       reports: async () => await workers?.reports() ?? []
     },
     start: async options => {
-      mainSocket = await makeSocketPath()
+      mainSocket = makeSocketPath()
       const path = mainSocket
-      await app.listen({ path })
+      await app.listen({ path, backlog: MAIN_BACKLOG })
       // The rest of the time is for what this process does for them.
       const share = { ...server, shutdownTimeoutMs: server.shutdownTimeoutMs * CLIENTS_SHARE }
       workers = new Workers({
@@ -125,7 +130,7 @@ function servedByWorkers (app: FastifyInstance, { server }: Environment): Servin
       await closeChannels()
       await workers?.stop(server.shutdownTimeoutMs * CLIENTS_SHARE)
       await app.close()
-      if (mainSocket !== null) await removeSocketPath(mainSocket)
+      if (mainSocket !== null) removeSocketPath(mainSocket)
     }
   }
 }

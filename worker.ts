@@ -1,5 +1,5 @@
 import { addService, createHttpServer, explain, listen } from './http-server.ts'
-import { followConnections, limitConnections } from './services/http/connections.ts'
+import { followConnections, limitWorkerConnections } from './services/http/connections.ts'
 import type { ProcessReport } from './services/metrics/process-report.ts'
 import { stopOnSignal } from './services/process/stop-on-signal.ts'
 import { MainProcess } from './services/workers/main-process.ts'
@@ -21,7 +21,7 @@ export async function runWorker (): Promise<void> {
   if (start === null) process.exit()
   const { number, server, regent: options, hasBuffer, mainSocket } = start
   const app = createHttpServer(server, number)
-  limitConnections(app.server, ownDescriptors(options.poolSize), app.log)
+  limitWorkerConnections(app.server, ownDescriptors(options.poolSize), app.log)
   const dropConnections = followConnections(app.server, server.shutdownTimeoutMs * CLIENTS_SHARE)
   let isListening = false
 

@@ -4,7 +4,7 @@ import { rolesFor } from '../services/auth/access.ts'
 import type { Access, NeededAccess, Role } from '../services/auth/access.ts'
 import { Authenticator } from '../services/auth/authenticator.ts'
 import { readPatterns, readSubject } from '../services/auth/caller.ts'
-import type { Authorize, Caller } from '../services/auth/caller.ts'
+import type { Authorization, Authorize, Caller } from '../services/auth/caller.ts'
 import { KeySet } from '../services/auth/key-set.ts'
 import type { AuthOptions } from '../services/auth/options.ts'
 import { QueueAccess } from '../services/auth/queue-access.ts'
@@ -115,8 +115,8 @@ function identifier (app: FastifyInstance, options: AuthPluginOptions): Identify
 
 async function askApplication (authorize: Authorize<FastifyRequest>, request: FastifyRequest, access: NeededAccess): Promise<Caller> {
   try {
-    const answer = await authorize(request, access)
-    if (answer === null || answer === undefined || answer === false) throw new RegentError('RGT_FORBIDDEN', { detail: `${access} is needed` })
+    const answer: unknown = await authorize(request, access)
+    if (!isAuthorization(answer)) throw new RegentError('RGT_FORBIDDEN', { detail: `${access} is needed` })
     return {
       subject: readSubject(answer.subject, 'authorize: subject'),
       queues: answer.queues === undefined || answer.queues === null ? null : readPatterns(answer.queues, 'authorize: queues')
@@ -125,8 +125,14 @@ async function askApplication (authorize: Authorize<FastifyRequest>, request: Fa
     const statusCode = (error as { statusCode?: unknown } | null)?.statusCode
     if (statusCode === 401) throw new RegentError('RGT_AUTH_REQUIRED', { cause: error })
     if (statusCode === 403) throw new RegentError('RGT_FORBIDDEN', { detail: `${access} is needed`, cause: error })
-    throw error
+    // What went wrong inside the application is no concern of the client's, whatever status the error has elsewhere.
+    throw error instanceof RegentError ? error : new RegentError('RGT_INTERNAL', { cause: error })
   }
+}
+
+/** Anything that is merely true does not say that all queues are meant. */
+function isAuthorization (answer: unknown): answer is Authorization {
+  return typeof answer === 'object' && answer !== null && !Array.isArray(answer)
 }
 
 function byToken (app: FastifyInstance, options: AuthPluginOptions): Identify {

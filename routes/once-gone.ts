@@ -19,6 +19,8 @@ export function onceGone (request: FastifyRequest, reply: FastifyReply, gone: ()
     socket.off('close', onClose)
   })
   reply.raw.once('close', onClose)
+  // During what was waited for before: nothing will be said of it any more.
+  if (socket.destroyed) queueMicrotask(onClose)
   // An answer that waits behind others on its connection has no socket yet, and does not hear when that closes.
   if (reply.raw.socket === null) {
     socket.setMaxListeners(0)

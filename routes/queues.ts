@@ -26,14 +26,16 @@ export async function queueRoutes (app: FastifyInstance): Promise<void> {
     return { configured: true, queue, namespace, task, queueId: queueUuid(queueId), partitionId: messageId(partitionId, 0), options }
   })
 
-  app.delete<{ Params: { queue: string } }>('/api/v1/resources/queues/:queue', { config: { access: 'admin', queueIn: 'path' } }, async request => {
+  app.delete<{ Params: { queue: string } }>('/api/v1/resources/queues/:queue', { config: { access: 'admin', queueIn: 'handler' } }, async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
-    if (await app.queue.deleteQueue(queue)) return { deleted: true, queue, existed: true }
     // The PHP client writes a space as a plus here, and only here.
-    const spaced = queue.replaceAll('+', ' ')
-    app.auth.checkQueue(request.regentCaller, spaced, 'queue')
-    return { deleted: true, queue, existed: spaced !== queue && await app.queue.deleteQueue(spaced) }
+    const names = new Set([queue, queue.replaceAll('+', ' ')])
+    for (const name of names) {
+      if (app.auth.isOpenTo(request.regentCaller, name) && await app.queue.deleteQueue(name)) return { deleted: true, queue, existed: true }
+    }
+    for (const name of names) app.auth.checkQueue(request.regentCaller, name, 'queue')
+    return { deleted: true, queue, existed: false }
   })
 }
 

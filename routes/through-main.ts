@@ -4,7 +4,7 @@ import { SOCKET_PATH } from '../plugins/channels.ts'
 import { exemptFromPressure } from '../plugins/pressure.ts'
 import { Upgrades } from '../services/channels-ws/upgrades.ts'
 import { RegentError } from '../services/errors.ts'
-import { MainSocket, endToEnd } from '../services/workers/main-socket.ts'
+import { ForwardingError, MainSocket, endToEnd } from '../services/workers/main-socket.ts'
 import { bodyOf, goneSignal, leaveBodiesUnread, streamed } from './streamed.ts'
 
 const REQUESTS = `${SOCKET_PATH}/:channel/requests`
@@ -20,6 +20,7 @@ export async function throughMainRoutes (app: FastifyInstance, { mainSocket }: {
     path: `${app.prefix}${SOCKET_PATH}`,
     serve: (request, response) => { app.routing(request, response) }
   })
+  app.addHook('preClose', async () => { main.drop() })
   app.addHook('onClose', async () => {
     upgrades.close()
     main.close()
@@ -33,7 +34,9 @@ export async function throughMainRoutes (app: FastifyInstance, { mainSocket }: {
       reply.removeHeader('access-control-allow-origin')
       return await reply.code(answer.statusCode ?? 502).headers(endToEnd(answer.headers)).send(answer)
     } catch (error) {
-      throw new RegentError('RGT_SHUTTING_DOWN', { cause: error })
+      // A receiver may have got it.
+      const isDoubtful = request.routeOptions.url?.endsWith(REQUESTS) === true && error instanceof ForwardingError && error.hasArrived
+      throw new RegentError(isDoubtful ? 'RGT_CHANNEL_RECEIVER_LEFT' : 'RGT_SHUTTING_DOWN', { cause: error })
     }
   }
   const write = { ...streamed, access: 'write' } as const

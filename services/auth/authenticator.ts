@@ -19,21 +19,22 @@ interface Verified {
   caller: TokenCaller
   /** When the token is over, in milliseconds of the wall clock. */
   endsAt: number
-  /** The keys it was verified with. */
-  version: number
+  /** The fetched keys it was verified with; null: with the secret, which does not change. */
+  version: number | null
 }
 
 // Real ones have a few hundred characters to a few thousand. Looked at before anything is computed.
 const LONGEST_TOKEN = 16_384
-// A few hundred bytes each.
 const MOST_REMEMBERED = 10_000
+// What is made of a token, such as patterns, takes a few times its length.
+const MOST_REMEMBERED_CHARACTERS = 10_000_000
 const SCHEME = 'bearer '
 
 /** Who it is that shows a token. What was verified is remembered, by a hash of the token, until the token is over or keys change. */
 export class Authenticator {
   readonly #options: AuthenticatorOptions
   readonly #now: () => number
-  readonly #remembered = new LRUCache<string, Verified>({ max: MOST_REMEMBERED })
+  readonly #remembered = new LRUCache<string, Verified>({ max: MOST_REMEMBERED, maxSize: MOST_REMEMBERED_CHARACTERS })
 
   constructor (options: AuthenticatorOptions) {
     this.#options = options
@@ -55,8 +56,9 @@ export class Authenticator {
     const key = hash('sha256', token, 'base64')
     const known = this.#remembered.get(key)
     const { keys } = this.#options
-    // Asked first: it has old keys fetched again.
-    if (keys.isUsable && known?.version === keys.version) {
+    // Asked whenever there are fetched keys: it has old ones fetched again.
+    const areUsable = keys.isUsable
+    if (known !== undefined && (known.version === null || (areUsable && known.version === keys.version))) {
       if (this.#now() < known.endsAt) return known.caller
       this.#remembered.delete(key)
     }
@@ -65,10 +67,10 @@ export class Authenticator {
 
   async #verify (token: string, key: string): Promise<TokenCaller> {
     const { keys, rules, names } = this.#options
-    const claims = await verifyToken(token, keys, rules, this.#now())
+    const { claims, version } = await verifyToken(token, keys, rules, this.#now())
     const caller = callerOf(claims, names)
     const endsAt = claims.exp === undefined ? Infinity : (claims.exp + rules.clockSkewSeconds) * 1000
-    this.#remembered.set(key, { caller, endsAt, version: keys.version })
+    this.#remembered.set(key, { caller, endsAt, version }, { size: token.length })
     return caller
   }
 }

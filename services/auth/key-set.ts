@@ -14,6 +14,12 @@ export interface KeySetOptions {
   log: { warn (fields: object, message: string): void, info (fields: object, message: string): void }
 }
 
+export interface FetchedKey {
+  key: CryptoKey
+  /** Of the keys among which it was found. */
+  version: number
+}
+
 // Between two fetches for keys that are not known: anybody may ask for such. The shorter one after a fetch that failed.
 const PAUSE_MS = 10_000
 const PAUSE_AFTER_FAILURE_MS = 1000
@@ -57,7 +63,7 @@ export class KeySet {
    * The key that a token says it was signed with.
    * @throws RegentError RGT_KEYS_UNAVAILABLE when that cannot be known now, RGT_TOKEN_INVALID when there is no such key
    */
-  async keyFor (header: JWSHeaderParameters): Promise<CryptoKey> {
+  async keyFor (header: JWSHeaderParameters): Promise<FetchedKey> {
     if (!this.isUsable) await this.#fetchUnlessTried()
     if (!this.isUsable) throw new RegentError('RGT_KEYS_UNAVAILABLE')
     const known = await this.#known(header)
@@ -74,9 +80,12 @@ export class KeySet {
     this.#closing.abort()
   }
 
-  async #known (header: JWSHeaderParameters): Promise<CryptoKey | null> {
+  async #known (header: JWSHeaderParameters): Promise<FetchedKey | null> {
+    // Of now: by the time the key is there, it may have been withdrawn.
+    const version = this.#version
     try {
-      return await this.#find?.(header) ?? null
+      const key = await this.#find?.(header)
+      return key === undefined ? null : { key, version }
     } catch (error) {
       if (error instanceof errors.JWKSNoMatchingKey) return null
       throw error
@@ -95,6 +104,8 @@ export class KeySet {
 
   async #fetch (): Promise<void> {
     const { url, timeoutMs, log } = this.#options
+    // Without what may be a secret.
+    const { origin, pathname } = new URL(url)
     try {
       const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)])
       const response = await fetch(url, { headers: { accept: 'application/jwk-set+json, application/json' }, redirect: 'error', signal })
@@ -103,10 +114,10 @@ export class KeySet {
         throw new Error(`status ${response.status}`)
       }
       this.#take(await textOf(response))
-      if (this.#hasFailed) log.info({ url }, 'the keys of tokens have been fetched again')
+      if (this.#hasFailed) log.info({ url: origin + pathname }, 'the keys of tokens have been fetched again')
       this.#hasFailed = false
     } catch (error) {
-      if (!this.#hasFailed && !this.#closing.signal.aborted) log.warn({ err: error, url }, 'the keys of tokens cannot be fetched; known ones are used for a while')
+      if (!this.#hasFailed && !this.#closing.signal.aborted) log.warn({ err: error, url: origin + pathname }, 'the keys of tokens cannot be fetched; known ones are used for a while')
       this.#hasFailed = true
     }
   }

@@ -50,9 +50,9 @@ export const AUTH_OPTIONS: { readonly [K in keyof AuthOptions]: Rule } = {
   jwtAudience: { env: 'JWT_AUDIENCE', default: undefined, doc: 'Audience (aud) that tokens must name; unset: any' },
   jwtClockSkewSeconds: { env: 'JWT_CLOCK_SKEW', default: 30, min: 0, max: 3600, unit: 's', doc: 'By how much the clocks of issuers may differ' },
   jwtSkipPaths: { env: 'JWT_SKIP_PATHS', default: '/health,/metrics/prometheus,/metrics,/', check: pathsFault, doc: 'Paths that need no token; one that ends in / stands for all below it' },
-  jwtJwksRefreshSeconds: { env: 'JWT_JWKS_REFRESH_INTERVAL', default: 3600, min: 1, max: 604_800, unit: 's', doc: 'Age at which fetched keys are fetched again' },
+  jwtJwksRefreshSeconds: { env: 'JWT_JWKS_REFRESH_INTERVAL', default: 3600, min: 10, max: 604_800, unit: 's', doc: 'Age at which fetched keys are fetched again' },
   jwtJwksTimeoutMs: { env: 'JWT_JWKS_TIMEOUT_MS', default: 5000, min: 100, max: 60_000, unit: 'ms', doc: 'Longest time to fetch keys' },
-  jwtJwksMaxAgeSeconds: { env: 'JWT_JWKS_MAX_AGE', default: 86_400, min: 1, max: 2_592_000, unit: 's', doc: 'Age up to which keys are used while they cannot be fetched again' },
+  jwtJwksMaxAgeSeconds: { env: 'JWT_JWKS_MAX_AGE', default: 86_400, min: 10, max: 2_592_000, unit: 's', doc: 'Age up to which keys are used while they cannot be fetched again' },
   jwtRoleClaim: { env: 'JWT_ROLES_CLAIM', default: 'role', ...name, doc: 'Claim with a role' },
   jwtRolesClaim: { env: 'JWT_ROLES_ARRAY_CLAIM', default: 'roles', ...name, doc: 'Claim with an array of roles' },
   jwtRoleAdmin: { env: 'JWT_ROLE_ADMIN', default: 'admin', ...name, doc: 'Role that may do everything' },
@@ -85,7 +85,7 @@ export function authFaults (given: Readonly<Record<string, unknown>>, authorize:
   return faults
 }
 
-function keyFaults ({ jwtAlgorithm, jwtSecret, jwtPublicKey, jwtJwksUrl }: Readonly<Record<string, unknown>>, label: (name: string) => string): string[] {
+function keyFaults ({ jwtAlgorithm, jwtSecret, jwtPublicKey, jwtJwksUrl, jwtJwksMaxAgeSeconds, jwtJwksRefreshSeconds }: Readonly<Record<string, unknown>>, label: (name: string) => string): string[] {
   const faults: string[] = []
   const takesSecret = jwtAlgorithm === 'HS256' || jwtAlgorithm === 'auto'
   if (jwtAlgorithm === 'HS256' && jwtSecret === undefined) faults.push(`${label('jwtSecret')}: is required for HS256`)
@@ -100,6 +100,10 @@ function keyFaults ({ jwtAlgorithm, jwtSecret, jwtPublicKey, jwtJwksUrl }: Reado
   }
   if (!takesSecret && typeof jwtPublicKey === 'string' && publicKeyFault(jwtPublicKey) === null && readPublicKey(jwtPublicKey).algorithm !== jwtAlgorithm) {
     faults.push(`${label('jwtPublicKey')}: is not a key for ${String(jwtAlgorithm)}`)
+  }
+  if (Number(jwtJwksMaxAgeSeconds) < Number(jwtJwksRefreshSeconds)) {
+    // Keys would be too old before they are fetched again.
+    faults.push(`${label('jwtJwksMaxAgeSeconds')}: must not be below ${label('jwtJwksRefreshSeconds')}`)
   }
   return faults
 }

@@ -15,7 +15,11 @@ export class QueueAccess {
   }
 
   checkQueue (caller: Caller | null, queue: string, field: string): void {
-    if (caller?.queues?.fit(queue) === false) throw forbidden(field)
+    if (!this.isOpenTo(caller, queue)) throw forbidden(field)
+  }
+
+  isOpenTo (caller: Caller | null, queue: string): boolean {
+    return caller?.queues?.fit(queue) !== false
   }
 
   /** The queues of many things at once, such as messages to push, most of which are for the same one as the one before. */

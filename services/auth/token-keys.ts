@@ -12,6 +12,12 @@ export interface TokenKeysOptions {
   keySet: KeySet | null
 }
 
+export interface TokenKey {
+  key: CryptoKey | KeyObject | Uint8Array
+  /** Of the fetched keys it is one of; null: it was given, and does not change. */
+  version: number | null
+}
+
 /**
  * The keys that tokens may be signed with. Which one a token is verified with is said by the algorithm it names, and
  * each key goes with the algorithms of its own kind alone: a public key is never taken for a secret.
@@ -27,7 +33,7 @@ export class TokenKeys {
     const pair = publicKey === undefined ? null : readPublicKey(publicKey)
     this.#secret = secret === undefined ? null : new TextEncoder().encode(secret)
     this.#publicKey = pair?.key ?? null
-    this.#keySet = pair === null ? keySet : null
+    this.#keySet = pair === null && algorithm !== 'HS256' ? keySet : null
     const possible = [
       ...this.#secret === null ? [] : ['HS256'],
       ...pair === null ? this.#keySet === null ? [] : KEY_PAIR_ALGORITHMS : [pair.algorithm]
@@ -46,10 +52,11 @@ export class TokenKeys {
   }
 
   /** The key for a token whose algorithm is one of ours. Throws what KeySet.keyFor throws. */
-  async keyFor (header: JWSHeaderParameters): Promise<CryptoKey | KeyObject | Uint8Array> {
-    const key = header.alg === 'HS256' ? this.#secret : this.#publicKey ?? await this.#keySet?.keyFor(header)
-    if (key === null || key === undefined) throw new Error('an algorithm without a key')
-    return key
+  async keyFor (header: JWSHeaderParameters): Promise<TokenKey> {
+    const own = header.alg === 'HS256' ? this.#secret : this.#publicKey
+    if (own !== null) return { key: own, version: null }
+    if (header.alg === 'HS256' || this.#keySet === null) throw new Error('an algorithm without a key')
+    return await this.#keySet.keyFor(header)
   }
 
   close (): void {

@@ -21,16 +21,21 @@ const CLAIM_TEXTS: Readonly<Record<string, string>> = {
 }
 
 /**
- * The claims of a token (RFC 7519) that is signed with one of the keys and valid now.
+ * The claims of a token (RFC 7519) that is signed with one of the keys and valid now, and the version of these keys (see TokenKey).
  * @param nowMs wall clock
  * @throws RegentError RGT_TOKEN_INVALID, RGT_TOKEN_EXPIRED, RGT_KEYS_UNAVAILABLE. Without a cause: those of the library
  *   hold the claims, and errors are logged.
  */
-export async function verifyToken (token: string, keys: TokenKeys, rules: TokenRules, nowMs: number): Promise<JWTPayload> {
+export async function verifyToken (token: string, keys: TokenKeys, rules: TokenRules, nowMs: number): Promise<{ claims: JWTPayload, version: number | null }> {
   if (!FORM.test(token)) throw invalid('Token decode error: it is not a signed JWT')
   try {
     checkAlgorithm(decodeProtectedHeader(token).alg, keys, rules)
-    const { payload } = await jwtVerify(token, async header => await keys.keyFor(header), {
+    let version: number | null = null
+    const { payload } = await jwtVerify(token, async header => {
+      const found = await keys.keyFor(header)
+      version = found.version
+      return found.key
+    }, {
       algorithms: [...keys.algorithms],
       clockTolerance: rules.clockSkewSeconds,
       currentDate: new Date(nowMs),
@@ -39,7 +44,7 @@ export async function verifyToken (token: string, keys: TokenKeys, rules: TokenR
     })
     // The library looks at it only where tokens have a longest age.
     if (payload.iat !== undefined && payload.iat > nowMs / 1000 + rules.clockSkewSeconds) throw invalid('Token is not valid yet')
-    return payload
+    return { claims: payload, version }
   } catch (error) {
     throw error instanceof RegentError ? error : refusal(error)
   }

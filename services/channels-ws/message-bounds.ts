@@ -17,6 +17,7 @@ export class MessageBounds {
   #headerBytes = 0
   #missingBytes = 0
   #isFragmented = false
+  #isControl = false
 
   push (chunk: Buffer): void {
     for (let at = 0; at < chunk.length;) {
@@ -31,9 +32,10 @@ export class MessageBounds {
     }
   }
 
-  /** Whether a part of a frame has come, or a part of a message. */
+  /** Whether a part of a message has come. */
   get isInside (): boolean {
-    return this.#headerBytes > 0 || this.#missingBytes > 0 || this.#isFragmented
+    if (this.#isFragmented) return true
+    return this.#headerBytes > 0 ? !isControl(this.#header.readUInt8(0)) : this.#missingBytes > 0 && !this.#isControl
   }
 
   #begin (): void {
@@ -42,8 +44,13 @@ export class MessageBounds {
     this.#headerBytes = 0
     // More than 2^53 is cut off by the reader of messages.
     this.#missingBytes = length === SHORT_LENGTH ? this.#header.readUInt16BE(2) : length === LONG_LENGTH ? Number(this.#header.readBigUInt64BE(2)) : length
-    if ((first & OPCODE_BITS) < FIRST_CONTROL_OPCODE) this.#isFragmented = (first & FINAL_BIT) === 0
+    this.#isControl = isControl(first)
+    if (!this.#isControl) this.#isFragmented = (first & FINAL_BIT) === 0
   }
+}
+
+function isControl (first: number): boolean {
+  return (first & OPCODE_BITS) >= FIRST_CONTROL_OPCODE
 }
 
 /** How long a frame's header is, as far as its beginning tells: peers mask what they send. */

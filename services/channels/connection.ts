@@ -31,6 +31,7 @@ export class Connection {
   readonly #outbox: Outbox
   readonly #reader = new FrameReader()
   #state: 'open' | 'finishing' | 'closed' = 'open'
+  #hasEnded = false
   /** A frame that cannot be dealt with yet; until then nothing more is read. */
   #held: Frame | null = null
   /** For the first frame, for the rest of a frame, for the close: one at a time. */
@@ -81,7 +82,9 @@ export class Connection {
 
   /** The peer has ended its side; that is a disconnect. */
   ended (): void {
-    this.#leave('ended by the peer', 'over')
+    this.#hasEnded = true
+    // What it has sent before that comes first.
+    if (this.#held === null) this.#leave('ended by the peer', 'over')
   }
 
   /** The transport is gone. */
@@ -152,6 +155,10 @@ export class Connection {
       }
     }
     if (this.#state !== 'open') return
+    if (this.#held === null && this.#hasEnded) {
+      this.ended()
+      return
+    }
     if (this.#held !== null && !wasHeld) transport.pause()
     if (this.#held === null && wasHeld) transport.resume()
     this.#watch()

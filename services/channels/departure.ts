@@ -17,15 +17,14 @@ export class Departure {
     // Its claims first: a request given back must not come to it again.
     for (const claim of [...client.claims.values()]) this.#endings.spend(claim)
     for (const exchange of [...client.requests.values()]) this.#endings.abandon(exchange)
-    // Each goes to the front, so the oldest goes last.
-    for (const exchange of [...client.assigned].reverse()) this.#withoutReceiver(exchange)
-  }
-
-  #withoutReceiver (exchange: Exchange): void {
-    if (exchange.reply.isFinal) this.#closeOut(exchange)
+    const assigned = [...client.assigned]
     // A part of the request that has been handed on cannot be handed on to another.
-    else if (exchange.isAccepted || exchange.request.hasBegun) this.#endings.failSender(exchange, 'receiverLeft', 'receiver disconnected')
-    else this.#pairing.requeue(exchange)
+    const isTaken = (exchange: Exchange): boolean => exchange.isAccepted || exchange.request.hasBegun
+    for (const exchange of assigned) {
+      if (exchange.reply.isFinal) this.#closeOut(exchange)
+      else if (isTaken(exchange)) this.#endings.failSender(exchange, 'receiverLeft', 'receiver disconnected')
+    }
+    this.#pairing.requeue(assigned.filter(exchange => !exchange.reply.isFinal && !isTaken(exchange)))
   }
 
   /** The reply is complete, so the sender gets its end; receivers that close right away often lose theirs. */

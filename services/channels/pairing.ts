@@ -91,15 +91,21 @@ export class Pairing {
     channel.claims.append(claim)
   }
 
-  /** Its receiver has left without having accepted it: it comes first again, within its old timeout. */
-  requeue (exchange: Exchange): void {
-    exchange.receiver?.assigned.delete(exchange)
-    exchange.receiver = null
-    this.#options.tally.requeued++
-    const { channel } = exchange.sender
-    const claim = channel.claimFor(exchange)
-    if (claim === null) channel.requests.prepend(exchange)
-    else this.#assign(exchange, claim)
+  /** Their receiver has left without having accepted them: they come first again, the oldest before all, within their old timeouts. */
+  requeue (exchanges: readonly Exchange[]): void {
+    for (const exchange of [...exchanges].reverse()) {
+      exchange.receiver?.assigned.delete(exchange)
+      exchange.receiver = null
+      this.#options.tally.requeued++
+      exchange.sender.channel.requests.prepend(exchange)
+    }
+    for (const exchange of exchanges) {
+      const { channel } = exchange.sender
+      const claim = channel.claimFor(exchange)
+      if (claim === null) continue
+      channel.requests.remove(exchange)
+      this.#assign(exchange, claim)
+    }
   }
 
   /** Before it is delivered: from now on the request's frames have one place to go. */

@@ -41,7 +41,7 @@ export class OutgoingBody {
     this.#rest = NOTHING
     if (this.#body instanceof Readable) this.#body.destroy()
     // Whatever it says to that: what it is of has ended already, and has said why.
-    else this.#iterator.return?.().catch(() => {})
+    else void Promise.resolve().then(async () => await this.#iterator.return?.()).catch(() => {})
   }
 
   async #read (): Promise<IteratorResult<unknown>> {

@@ -22,6 +22,8 @@ export function limitArrival (server: Server): Arrivals {
   const latest = new Map<Socket, { request: IncomingMessage, since: number }>()
   // First, so that those who answer can exempt it.
   server.prependListener('request', watch)
+  // Not kept until the next look: a request holds on to all that its connection has begun.
+  server.on('connection', (socket: Socket) => { socket.once('close', () => { latest.delete(socket) }) })
   server.once('listening', () => {
     const limitMs = server.requestTimeout
     if (limitMs === 0) return
@@ -30,7 +32,7 @@ export function limitArrival (server: Server): Arrivals {
       const now = performance.now()
       for (const [socket, { request, since }] of latest) {
         const isLate = now - since > limitMs && !request.complete
-        if (isLate || request.complete || socket.destroyed) latest.delete(socket)
+        if (isLate || request.complete) latest.delete(socket)
         if (isLate) refuseUnreadable(Object.assign(new Error('the request did not arrive in time'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket)
       }
     }, limitMs / LOOKS).unref()

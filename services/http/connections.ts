@@ -41,17 +41,47 @@ export function dropWhenStalled (answer: ServerResponse): void {
  * files can be reached, and reading its own memory throws.
  */
 export function limitConnections (server: Server, ownDescriptors: number, log: Log): void {
+  const limit = openFilesLimit()
+  if (limit === null) return
+  server.maxConnections = Math.max(limit - ownDescriptors, Math.ceil(limit / 2))
+  server.on('drop', onceRefused(log, server.maxConnections, limit))
+}
+
+/**
+ * The same for one of several processes on a port. To node:cluster its `maxConnections` would mean that another one is to
+ * have the connection, so when all are full it would be offered for ever. What is handed on to the main process counts
+ * there and twice here: once more for the way.
+ */
+export function limitWorkerConnections (server: Server, ownDescriptors: number, log: Log): void {
+  const limit = openFilesLimit()
+  if (limit === null) return
+  const most = Math.max(Math.floor((limit - ownDescriptors) / 2), Math.ceil(limit / 4))
+  const refused = onceRefused(log, most, limit)
+  let open = 0
+  server.prependListener('connection', (socket: Socket) => {
+    open++
+    socket.once('close', () => { open-- })
+    if (open <= most) return
+    refused()
+    socket.destroy()
+  })
+}
+
+/** Files and sockets this process may have open; null where there is no limit. */
+function openFilesLimit (): number | null {
   const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft: number | 'unlimited' } } }
   const limit = userLimits?.open_files?.soft
   // Windows has none.
-  if (typeof limit !== 'number') return
-  server.maxConnections = Math.max(limit - ownDescriptors, Math.ceil(limit / 2))
+  return typeof limit === 'number' ? limit : null
+}
+
+function onceRefused (log: Log, maxConnections: number, openFiles: number): () => void {
   let wasSaid = false
-  server.on('drop', () => {
+  return () => {
     if (wasSaid) return
     wasSaid = true
-    log.warn({ maxConnections: server.maxConnections, openFiles: limit }, 'connections are being refused: raise the limit of open files')
-  })
+    log.warn({ maxConnections, openFiles }, 'connections are being refused: raise the limit of open files')
+  }
 }
 
 /** Ends connections on which far more is asked than answered. */

@@ -11,5 +11,14 @@ export interface ProcessReport {
 
 /** The report of this process. */
 export function reportOf (workerId: string, figures: ProcessFigures): ProcessReport {
-  return { workerId, figures, cpu: process.cpuUsage(), rssBytes: process.memoryUsage.rss() }
+  return { workerId, figures, cpu: process.cpuUsage(), rssBytes: residentBytes() }
+}
+
+/** Resident memory of this process; 0 while it cannot be read, which takes a file. */
+export function residentBytes (): number {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return 0
+  }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { IntervalHistogram } from 'node:perf_hooks'
+import { residentBytes } from './process-report.ts'
 
 export interface ProcessSample {
   /** Over the time since the last sample, in milliseconds. */
@@ -43,7 +44,7 @@ export class Sampler {
       loopDelayMaxMs: count === 0 ? 0 : Math.max(max / 1e6 - RESOLUTION_MS, 0),
       cpuUser: cpu.user / elapsedMs * 10,
       cpuSystem: cpu.system / elapsedMs * 10,
-      rssBytes: process.memoryUsage.rss(),
+      rssBytes: residentBytes(),
       virtualBytes: this.virtualBytes(),
       elapsedMs
     }

@@ -38,8 +38,10 @@ export class KeptBuffer implements BufferedPushes {
   }
 
   get figures (): BufferFigures {
-    const { oldestAgeMs } = this.#figures
-    return oldestAgeMs === null ? this.#figures : { ...this.#figures, oldestAgeMs: oldestAgeMs + Math.round(performance.now() - this.#figuresAt) }
+    const { oldestAgeMs, messages, state } = this.#figures
+    const aged = oldestAgeMs === null ? this.#figures : { ...this.#figures, oldestAgeMs: oldestAgeMs + Math.round(performance.now() - this.#figuresAt) }
+    // That there is something is known at once, how much comes later.
+    return messages > 0 || this.isEmpty ? aged : { ...aged, messages: 1, state: state === 'empty' ? 'buffering' : state }
   }
 
   get isEmpty (): boolean {
@@ -105,11 +107,13 @@ export class KeptBuffer implements BufferedPushes {
     }
   }
 
-  /** The keeper is gone: nothing is kept any more. */
+  /** The keeper is gone: nothing is kept any more, and nobody knows what became of the last records. */
   lose (): void {
     this.#isLost = true
-    for (const { reject } of this.#waiting.values()) reject(lost())
+    for (const { reject } of this.#waiting.values()) reject(new RegentError('RGT_OUTCOME_UNKNOWN', { cause: lost() }))
     this.#waiting.clear()
+    // What waited for the drain has nothing to wait for.
+    this.owner.allowed(Infinity)
   }
 
   #take (figures: BufferFigures): void {

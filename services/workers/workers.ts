@@ -85,14 +85,32 @@ export class Workers {
 
   #fork (number: number, listening: (port: number) => void = () => {}, failed: (error: Error) => void = () => {}): void {
     const { startOf, keeper, log } = this.#options
-    const worker = cluster.fork()
     const startedAt = performance.now()
+    let worker: Worker
+    try {
+      worker = cluster.fork()
+    } catch (error) {
+      failed(error as Error)
+      this.#replace(number, startedAt, { err: error })
+      return
+    }
     const member: Member = {
       send: message => { send(worker, message) },
       expel: () => { worker.process.kill('SIGKILL') }
     }
     this.#running.add(worker)
+    let hasEnded = false
+    const ended = (why: string, fields: object): void => {
+      if (hasEnded) return
+      hasEnded = true
+      this.#running.delete(worker)
+      keeper?.leave(member)
+      failed(new Error(`worker ${number} ended before it listened (${why})`))
+      this.#replace(number, startedAt, { pid: worker.process.pid, ...fields })
+    }
     worker.on('message', (message: FromWorker | ToKeeper) => {
+      // What it has said before it ended may be read after that.
+      if (hasEnded) return
       if (isAboutBuffer(message)) {
         keeper?.receive(member, message as ToKeeper)
       } else if (message.kind === 'hello') {
@@ -107,24 +125,27 @@ export class Workers {
         failed(new Error(message.message))
       }
     })
-    // Its channel may fail a moment before it is said that it has ended.
-    worker.on('error', error => { log.debug({ err: error, worker: number }, 'the channel to a worker failed') })
-    worker.once('exit', (code, signal) => {
-      this.#running.delete(worker)
-      keeper?.leave(member)
-      failed(new Error(`worker ${number} ended before it listened (${signal ?? `exit code ${code}`})`))
-      if (this.#isStopping) {
-        if (this.#running.size === 0) this.#onEmpty()
-        return
-      }
-      const pauseMs = this.#pauseAfter(number, performance.now() - startedAt)
-      log.error({ worker: number, pid: worker.process.pid, code, signal, pauseMs }, 'a worker has ended and is replaced')
-      const pause = setTimeout(() => {
-        this.#pauses.delete(pause)
-        this.#fork(number)
-      }, pauseMs)
-      this.#pauses.add(pause)
+    worker.on('error', error => {
+      // One that could not be made does not exit. Otherwise its channel failed, a moment before it is said that it has ended.
+      if (worker.process.pid === undefined) ended(error.message, { err: error })
+      else log.debug({ err: error, worker: number }, 'the channel to a worker failed')
     })
+    worker.once('exit', (code, signal) => { ended(signal ?? `exit code ${code}`, { code, signal }) })
+  }
+
+  /** One is not there any more. */
+  #replace (number: number, startedAt: number, fields: object): void {
+    if (this.#isStopping) {
+      if (this.#running.size === 0) this.#onEmpty()
+      return
+    }
+    const pauseMs = this.#pauseAfter(number, performance.now() - startedAt)
+    this.#options.log.error({ worker: number, ...fields, pauseMs }, 'a worker has ended and is replaced')
+    const pause = setTimeout(() => {
+      this.#pauses.delete(pause)
+      this.#fork(number)
+    }, pauseMs)
+    this.#pauses.add(pause)
   }
 
   #pauseAfter (number: number, livedMs: number): number {

@@ -61,7 +61,8 @@ t.test('what an application does not allow is refused', async t => {
   const fails = (fields: object): () => never => () => { throw Object.assign(new Error('no'), fields) }
   t.same(await status(fails({ statusCode: 401 })), [401, 'RGT_AUTH_REQUIRED'])
   t.same(await status(fails({ statusCode: 403 })), [403, 'RGT_FORBIDDEN'])
-  t.same(await status(fails({ statusCode: 404 })), [400, 'RGT_REQUEST_INVALID'])
+  for (const statusCode of [400, 404, 413, 429, 503]) t.same(await status(fails({ statusCode })), [500, 'RGT_INTERNAL'], 'an error of the application')
+  for (const answer of [true, 0, 1, '', 'admin', NaN, [], ['q']]) t.same(await status(() => answer), [403, 'RGT_FORBIDDEN'], `${JSON.stringify(answer)} is no authorization`)
   t.same(await status(fails({})), [500, 'RGT_INTERNAL'])
   t.same(await status(() => { throw new RegentError('RGT_TOKEN_EXPIRED') }), [401, 'RGT_TOKEN_EXPIRED'])
   for (const thrown of [null, undefined, 0, '', 'no']) t.same(await status(() => { throw thrown }), [500, 'RGT_INTERNAL'], `${String(thrown)} thrown is no leave`)

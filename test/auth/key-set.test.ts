@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import { KeySet } from '../../services/auth/key-set.ts'
 import { TokenKeys } from '../../services/auth/token-keys.ts'
 import { until } from '../support.ts'
-import { authenticatorOf, pairs, sign, startKeyServer, startProtected } from './support.ts'
+import { SECRET, authenticatorOf, pairs, sign, startKeyServer, startProtected } from './support.ts'
 import type { KeyServer } from './support.ts'
 
 const LIST = '/api/v1/resources/namespaces'
@@ -188,4 +188,43 @@ t.test('a service that is closed does not wait for keys', async t => {
   await service.close()
   await waiting
   t.pass()
+})
+
+t.test('a key that is withdrawn while a token is being verified with it is not remembered as good', async t => {
+  const server = await startKeyServer(t)
+  const [leaked, fresh] = [pairs.ES256(), pairs.ES256()]
+  await server.serve({ leaked, fresh })
+  const { keys, clock } = keySet(t, server)
+  let beforeUse = async (): Promise<void> => {}
+  class Watched extends TokenKeys {
+    override async keyFor (header: Parameters<TokenKeys['keyFor']>[0]): ReturnType<TokenKeys['keyFor']> {
+      const key = await super.keyFor(header)
+      await beforeUse()
+      return key
+    }
+  }
+  const authenticator = authenticatorOf(new Watched({ algorithm: 'auto', secret: undefined, publicKey: undefined, keySet: keys }), { ms: Date.now() })
+  const authorization = [`Bearer ${await sign(claims, { alg: 'ES256', kid: 'leaked', key: leaked.privateKey })}`]
+  beforeUse = async () => {
+    beforeUse = async () => {}
+    await server.serve({ fresh })
+    clock.ms += 20 * SECOND
+    // A token with a key that is not known has the keys fetched.
+    await t.rejects(keys.keyFor(es('other')), { code: 'RGT_TOKEN_INVALID' })
+  }
+  t.ok(await authenticator.identify(authorization), 'it was good when that began')
+  clock.ms += 20 * SECOND
+  await t.rejects(async () => await authenticator.identify(authorization), { code: 'RGT_TOKEN_INVALID' })
+})
+
+t.test('tokens signed with the secret do not depend on keys that cannot be fetched', async t => {
+  const server = await startKeyServer(t)
+  const { keys } = keySet(t, server)
+  server.answer(500, '')
+  for (const algorithm of ['HS256', 'auto']) {
+    const authenticator = authenticatorOf(new TokenKeys({ algorithm, secret: SECRET, publicKey: undefined, keySet: keys }), { ms: Date.now() })
+    const authorization = [`Bearer ${await sign(claims)}`]
+    await authenticator.identify(authorization)
+    t.notOk(authenticator.identify(authorization) instanceof Promise, `${algorithm}: it is remembered`)
+  }
 })

@@ -81,6 +81,7 @@ t.test('every other option that cannot be is named', async t => {
     JWT_ROLE_ADMIN: '\t',
     JWT_QUEUES_CLAIM: ' '
   }).map(line => line.slice(0, line.indexOf(':'))).sort(), ['JWT_CLOCK_SKEW', 'JWT_JWKS_MAX_AGE', 'JWT_JWKS_REFRESH_INTERVAL', 'JWT_JWKS_TIMEOUT_MS', 'JWT_JWKS_URL', 'JWT_QUEUES_CLAIM', 'JWT_ROLES_CLAIM', 'JWT_ROLE_ADMIN', 'JWT_SKIP_PATHS'])
+  t.same(environment({ JWT_SECRET: SECRET, JWT_JWKS_MAX_AGE: '600' }), ['JWT_JWKS_MAX_AGE: must not be below JWT_JWKS_REFRESH_INTERVAL'])
   t.same(environment({ JWT_SECRET: SECRET, JWT_JWKS_URL: 'https://user:pass@x/' }), ['JWT_JWKS_URL: must not hold a user or password'])
 })
 

@@ -27,6 +27,7 @@ const HANDLED: Record<string, (things: Things) => { path?: string, body?: object
   'POST /api/v1/dlq/redrive': ({ queue }) => ({ body: { queue }, field: 'queue' }),
   'POST /api/v1/dlq/purge': ({ deadLetterId }) => ({ body: { ids: [deadLetterId] }, field: 'ids[0]' }),
   'POST /api/v1/dlq/:deadLetterId/redrive': ({ deadLetterId }) => ({ path: `/api/v1/dlq/${deadLetterId}/redrive`, field: 'deadLetterId' }),
+  'DELETE /api/v1/resources/queues/:queue': ({ queue }) => ({ path: `/api/v1/resources/queues/${queue}`, field: 'queue' }),
   'DELETE /api/v1/dlq/:deadLetterId': ({ deadLetterId }) => ({ path: `/api/v1/dlq/${deadLetterId}`, field: 'deadLetterId' }),
   'POST /api/v1/traces': ({ partitionId, transactionId }) => ({ body: { partitionId, transactionId, data: 1 }, field: 'partitionId' })
 }
@@ -159,5 +160,7 @@ t.test('ids besides a queue mean those of the queue, and a name is not widened',
   await service.as(all, 'POST', '/api/v1/push', { items: [{ queue: 'a b' }] })
   t.equal((await service.as(await token(['a+b']), 'DELETE', '/api/v1/resources/queues/a+b')).status, 403)
   t.equal((await anybody('GET', '/api/v1/resources/queues/a%20b')).status, 200)
+  await service.as(all, 'POST', '/api/v1/push', { items: [{ queue: 'c d' }] })
+  t.match(await service.as(await token(['c d']), 'DELETE', '/api/v1/resources/queues/c+d'), { status: 200, json: { existed: true } }, 'of the two its own is meant')
   t.match(await service.as(await token(['a+b', 'a b']), 'DELETE', '/api/v1/resources/queues/a+b'), { status: 200, json: { existed: true } })
 })

@@ -187,3 +187,19 @@ overEach('a frame that breaks off with its stream is not handed on', async (t, s
   t.same([error.type, error.request], [ERROR, request])
   t.ok(await receiver.isQuiet())
 })
+
+overEach('requests that are given back go to claims in the order in which they came', async (t, start) => {
+  const channels = await start()
+  const [gone, other, sender] = [await channels.join(), await channels.join(), await channels.join()]
+  gone.claim()
+  gone.claim()
+  await gone.sync()
+  const requests = [sender.open(), sender.open()]
+  t.same([(await gone.next()).request, (await gone.next()).request], requests)
+  other.claim()
+  await other.sync()
+  await leave(channels, gone)
+  t.equal((await other.next()).request, requests[0], 'the older one')
+  other.claim()
+  t.equal((await other.next()).request, requests[1])
+})

@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import Fastify from 'fastify'
 import t from 'tap'
-import { until } from '../support.ts'
+import regent from '../../index.ts'
+import { createDatabase, until } from '../support.ts'
 import { HttpChannel, startHttpChannel, textOf, whole } from './http-peer.ts'
 import { RESPONSE, START } from './raw-frames.ts'
 
@@ -125,4 +127,30 @@ t.test('who leaves over HTTP', async t => {
     replying.outgoing.destroy()
     t.match(await whole(asked), { status: 502, json: { code: 'RGT_CHANNEL_RECEIVER_LEFT' } })
   })
+})
+
+t.test('a receiver that leaves while the application still decides about its request is given nothing', async t => {
+  const app = Fastify()
+  t.teardown(async () => { await app.close() })
+  let arrived = (): void => {}
+  let decide = (): void => {}
+  const hasArrived = new Promise<void>(resolve => { arrived = resolve })
+  const decided = new Promise<void>(resolve => { decide = resolve })
+  let isOver = false
+  app.addHook('onRequest', async request => {
+    request.raw.socket.once('close', () => { isOver = true })
+    arrived()
+    await decided
+  })
+  await app.register(regent, { databaseUrl: await createDatabase(t) })
+  const { port } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.write('GET /api/v1/channels/5f0c1d3a-2b4e-4c6d-8e7f-901a2b3c4d5e/requests/next?wait=true&timeout=600000 HTTP/1.1\r\nhost: x\r\n\r\n')
+  await hasArrived
+  socket.destroy()
+  await until(() => isOver)
+  decide()
+  const status = async () => (await (await fetch(`http://127.0.0.1:${port}/api/v1/status/channels`)).json() as { connections: { http: number }, totals: { claims: number } })
+  await until(async () => (await status()).connections.http === 0)
+  t.equal((await status()).totals.claims, 0)
 })

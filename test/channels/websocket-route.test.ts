@@ -22,7 +22,7 @@ const HOME = id()
 const PATH = '/api/v1/channels'
 
 /** The channels alone, under a prefix; what they decorate is that of the scope. */
-async function makeScope (t: Test, given: Partial<RegentOptions> = {}, host: (app: FastifyInstance) => unknown = () => {}): Promise<{ app: FastifyInstance, scope: FastifyInstance }> {
+async function makeScope (t: Test, given: Partial<RegentOptions> = {}, host: (app: FastifyInstance) => unknown = () => {}, isOpenToAll = true): Promise<{ app: FastifyInstance, scope: FastifyInstance }> {
   const app = Fastify()
   t.teardown(async () => { await app.close() })
   await host(app)
@@ -33,7 +33,7 @@ async function makeScope (t: Test, given: Partial<RegentOptions> = {}, host: (ap
     await child.register(errors, options)
     if (given.prefix !== '/closed') await child.register(ownCors)
     await child.register(channels, options)
-    await child.register(channelsSocketRoute)
+    await child.register(channelsSocketRoute, { isOpenToAll })
   }, { prefix: given.prefix ?? '' })
   return { app, scope }
 }

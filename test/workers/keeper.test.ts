@@ -89,7 +89,7 @@ t.test('a queue is released when its last record has been drained, and none of i
   const next = second?.keep('r')
   await until(() => disk.waiting > 0)
   t.equal((await shared.drain()).length, 1)
-  await until(() => first.kept.figures.messages === 0)
+  await until(() => first.kept.figures.oldestAgeMs === null)
   t.ok(shared.members.every(({ kept }) => kept.holds('r')), 'and now it has one on its way')
   disk.letGo()
   await next
@@ -168,7 +168,23 @@ t.test('without its keeper nothing is kept', async t => {
   first.toKeeper.hold(true)
   const waiting = [first.keep('q'), first.keep('r')]
   first.kept.lose()
-  for (const push of [...waiting, first.keep('s')]) await t.rejects(push, { code: 'RGT_BUFFER_UNAVAILABLE', retryable: true })
+  t.strictSame(first.allowances, [Infinity], 'what waits for the drain is let go of')
+  for (const push of waiting) await t.rejects(push, { code: 'RGT_OUTCOME_UNKNOWN', retryable: true }, 'it may have been kept')
+  await t.rejects(first.keep('s'), { code: 'RGT_BUFFER_UNAVAILABLE', retryable: true })
+})
+
+t.test('that something is held is never said to be nothing', async t => {
+  const shared = await SharedBuffer.open(t)
+  const [first, second] = await joinMany(shared, 2)
+  if (second === undefined) throw new Error('there are two')
+  // Its answer to "held" is on its way; how much it is has not been said.
+  second.toKeeper.hold(true)
+  const pushed = first.keep('q')
+  await until(() => second.kept.holds('q'))
+  t.ok(second.kept.figures.messages > 0)
+  t.equal(second.kept.figures.state, 'buffering')
+  second.toKeeper.hold(false)
+  await pushed
 })
 
 t.test('that the database is away is told once, and that it is back to those who had said so', async t => {
