@@ -12,11 +12,20 @@ function connection (url: string): ConnectionOptions {
   return { url, schema: 'public', applicationName: 'pool test', connectTimeoutMs: 1000, statementTimeoutMs: 1350, lockTimeoutMs: 1200 }
 }
 
-async function start (t: Test, poolSize: number): Promise<{ pool: Pool, proxy: FaultProxy, warnings: string[] }> {
+/** @param patience how many times as long as usual everything may take, where a test is not about that */
+async function start (t: Test, poolSize: number, patience = 1): Promise<{ pool: Pool, proxy: FaultProxy, warnings: string[] }> {
   const proxy = await FaultProxy.start(t, await createDatabase(t))
   const warnings: string[] = []
   const log = { warn: (_fields: object, message: string) => { warnings.push(message) }, info () {} }
-  const pool = new Pool({ ...connection(proxy.url), poolSize, callTimeoutMs: CALL_TIMEOUT_MS, log })
+  const { connectTimeoutMs, statementTimeoutMs, ...others } = connection(proxy.url)
+  const pool = new Pool({
+    ...others,
+    connectTimeoutMs: connectTimeoutMs * patience,
+    statementTimeoutMs: statementTimeoutMs * patience,
+    poolSize,
+    callTimeoutMs: CALL_TIMEOUT_MS * patience,
+    log
+  })
   t.teardown(async () => { await pool.close(100) })
   return { pool, proxy, warnings }
 }
@@ -109,8 +118,8 @@ t.test('connections cut under many calls settle all of them, and the next calls 
 })
 
 t.test('closes without delay although a connection was lost under a call before', async t => {
-  const { pool, proxy } = await start(t, 3)
-  const call = sleepInDatabase(pool, 30)
+  const { pool, proxy } = await start(t, 3, 40)
+  const call = sleepInDatabase(pool, 50)
   const busy = sleepInDatabase(pool, 0)
   await busy
   proxy.cutAll()
