@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ConnectionOptions } from '../../services/database/connection.ts'
 import { Pool } from '../../services/database/pool.ts'
-import { createDatabase, connect, until } from '../support.ts'
+import { connect, createDatabase, databaseUrl, until } from '../support.ts'
 import { FaultProxy } from './proxy.ts'
 
 const CALL_TIMEOUT_MS = 1500
@@ -120,8 +120,12 @@ t.test('connections cut under many calls settle all of them, and the next calls 
 t.test('closes without delay although a connection was lost under a call before', async t => {
   const { pool, proxy } = await start(t, 3, 40)
   const call = sleepInDatabase(pool, 50)
-  const busy = sleepInDatabase(pool, 0)
-  await busy
+  await sleepInDatabase(pool, 0)
+  // Round the proxy. It has its connection, and is under way.
+  const sql = connect(t, databaseUrl())
+  const database = new URL(proxy.url).pathname.slice(1)
+  await until(async () => (await sql`
+    select from pg_stat_activity where datname = ${database} and state = 'active' and query like '%pg_sleep%'`).length > 0, 30_000)
   proxy.cutAll()
   t.equal(await call, 'RGT_OUTCOME_UNKNOWN')
   const startedAt = performance.now()
