@@ -40,6 +40,9 @@ export interface ServedRequestOptions {
   over: (error?: ChannelError) => void
 }
 
+// A timer counts from the beginning of its turn of the event loop, so it may be earlier than a server's that was set before.
+const GRACE_MS = 500
+
 /** The receiver's side of an exchange. */
 export class ServedRequest implements Operation {
   readonly #options: ServedRequestOptions
@@ -75,8 +78,8 @@ export class ServedRequest implements Operation {
     this.#isAccepted = true
     session.served.set(this.#key, this)
     session.write([encodeFrame({ type: TYPE.start, ...this.#identity })])
-    // The server sees to it as well; it cannot say so while what it sends is not read.
-    if (timeoutMs > 0) this.#timer = setTimeout(() => { this.fail(new ChannelError('CHANNEL_TIMEOUT')) }, Math.min(timeoutMs, LONGEST_MS))
+    // The server sees to it, and tells both sides that it was the time. It cannot say so while what it sends is not read.
+    if (timeoutMs > 0) this.#timer = setTimeout(() => { this.fail(new ChannelError('CHANNEL_TIMEOUT')) }, Math.min(timeoutMs + GRACE_MS, LONGEST_MS))
   }
 
   /** Has it answered; accepts it first if it was not. Never rejects. */
