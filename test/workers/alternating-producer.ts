@@ -15,6 +15,8 @@ export interface ProducerOptions {
   url: () => string | null
   queue: string
   partition: string
+  /** How many there are, numbered from 1. */
+  workers: number
 }
 
 /**
@@ -30,10 +32,12 @@ export class AlternatingProducer {
   #connections: ServedConnection[] = []
   #last = 0
   #isOver = false
+  #isGivenUp = false
 
   constructor (options: ProducerOptions) {
     this.#options = options
     this.#done = this.#run()
+    options.t.teardown(() => { this.#isGivenUp = true })
   }
 
   /** Resolves when the push under way has been taken. */
@@ -44,9 +48,9 @@ export class AlternatingProducer {
 
   async #run (): Promise<void> {
     const { queue, partition } = this.#options
-    for (let sequence = 0; !this.#isOver;) {
+    for (let sequence = 0; !this.#isOver && !this.#isGivenUp;) {
       const items = Array.from({ length: 1 + sequence % MOST_ITEMS }, (_, i): Item => ({ queue, partition, transactionId: `${partition}-${sequence + i}`, sequence: sequence + i }))
-      for (let attempt = 1; !await this.#push(items, attempt); attempt++) await delay(PAUSE_MS)
+      for (let attempt = 1; !this.#isGivenUp && !await this.#push(items, attempt); attempt++) await delay(PAUSE_MS)
       sequence += items.length
       await delay(PAUSE_MS)
     }
@@ -55,6 +59,7 @@ export class AlternatingProducer {
   async #push (items: Item[], attempt: number): Promise<boolean> {
     const { journal } = this.#options
     const connection = await this.#connection()
+    if (connection === null) return false
     const call = journal.begin('push', connection.worker)
     const body = { items: items.map(({ sequence, ...item }) => ({ ...item, payload: { attempt, sequence, filler: '' } satisfies Payload })) }
     // Its end is the only thing that can go wrong.
@@ -69,25 +74,29 @@ export class AlternatingProducer {
     return true
   }
 
-  /** To another worker than the last one. */
-  async #connection (): Promise<ServedConnection> {
-    for (;;) {
+  /** To another worker than the last one; null when the test is over. */
+  async #connection (): Promise<ServedConnection | null> {
+    while (!this.#isGivenUp) {
       this.#connections = this.#connections.filter(({ connection }) => !connection.isClosed)
+      // One try for each push: a worker that is being replaced takes none.
+      if (this.#connections.length < this.#options.workers) await this.#open().catch(async () => { await delay(PAUSE_MS) })
       const found = this.#connections.find(({ worker }) => worker !== this.#last)
       if (found !== undefined) {
         // Behind the others: all of them get their turn.
         this.#connections.push(...this.#connections.splice(this.#connections.indexOf(found), 1))
         return found
       }
-      await this.#open().catch(async () => { await delay(PAUSE_MS) })
     }
+    return null
   }
 
+  /** Keeps one connection to each worker. */
   async #open (): Promise<void> {
     const url = this.#options.url()
     if (url === null) throw new Error('the server is down')
     if (this.#client?.url !== url) this.#client = { url, raw: new RawClient(this.#options.t, url) }
-    // One for each: the next one that is opened goes to another worker.
-    while (new Set(this.#connections.map(({ worker }) => worker)).size < 2) this.#connections.push(await ServedConnection.open(this.#client.raw))
+    const opened = await ServedConnection.open(this.#client.raw)
+    if (this.#connections.some(({ worker }) => worker === opened.worker)) opened.connection.leave()
+    else this.#connections.push(opened)
   }
 }

@@ -20,7 +20,7 @@ t.test('producers that ask another worker each time lose nothing, double nothing
   await scenario(t, cluster, { producers: 2, env: { WORKERS: String(WORKERS), LOG_LEVEL: 'info' } }, async world => {
     const { cluster, servers, journal, untilServing, untilBuffered } = world
     const producers = Array.from({ length: PRODUCERS }, (_, i) =>
-      new AlternatingProducer({ t: world.t, journal, url: () => servers.url(0), queue: 'plain', partition: `alternating-${i}` }))
+      new AlternatingProducer({ t: world.t, journal, url: () => servers.url(0), queue: 'plain', partition: `alternating-${i}`, workers: WORKERS }))
 
     journal.fault('database killed')
     await cluster.kill()
