@@ -14,9 +14,12 @@ export class JsonSyntaxError extends Error {
   }
 }
 
-/** The error for a text that ends early or holds a character the grammar does not allow there. */
-export function unexpected (text: string, position: number): JsonSyntaxError {
-  const code = text.codePointAt(position)
+/**
+ * The error for a text that ends early or holds a character the grammar does not allow there.
+ * @param units those of the text and a zero after them
+ */
+export function unexpected (units: Uint16Array, position: number): JsonSyntaxError {
+  const code = String.fromCharCode(...units.subarray(position, Math.min(position + 2, units.length - 1))).codePointAt(0)
   const found = code === undefined ? 'end of JSON' : `character ${printable(code)}`
   return new JsonSyntaxError('syntax', `Unexpected ${found}`, position)
 }

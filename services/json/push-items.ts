@@ -79,7 +79,8 @@ function readText (reader: JsonReader): string | null {
 
 function readPayload (reader: JsonReader, path: string, index: number | null, maxDepth: number): string {
   try {
-    return singleLine(reader.rawValue())
+    const text = reader.rawValue()
+    return reader.isPlain ? text : singleLine(text)
   } catch (error) {
     if (!(error instanceof JsonSyntaxError) || error.code !== 'depth') throw error
     const refusal = fieldError(pathOf(path, index, 'payload'), 'depth', `must not be nested deeper than ${maxDepth} levels`)

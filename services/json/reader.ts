@@ -1,8 +1,9 @@
 import { unexpected } from './json-syntax-error.ts'
 import {
   CLOSE_ARRAY, CLOSE_OBJECT, COMMA, LOWER_F, LOWER_N, LOWER_T, MINUS, NINE, OPEN_ARRAY, OPEN_OBJECT, QUOTE, ZERO,
-  scanBlanks, scanColon, scanString, scanValue, unitAt
+  scanBlanks, scanColon, scanString, scanValue, sourceOf, unitAt
 } from './scan.ts'
+import type { Source } from './scan.ts'
 
 export { JsonSyntaxError } from './json-syntax-error.ts'
 
@@ -20,7 +21,7 @@ export type JsonKind = 'object' | 'array' | 'string' | 'number' | 'true' | 'fals
  * Cut text may share memory with the whole body (V8 slices): copy what outlives the request.
  */
 export class JsonReader {
-  readonly #text: string
+  readonly #source: Source
   readonly #maxDepth: number
   #position = 0
   // Between an opening bracket and its first member a comma is a fault; after that it is required.
@@ -32,8 +33,13 @@ export class JsonReader {
    * a scalar has depth 0, `[]` has 1. Containers entered by the caller do not count.
    */
   constructor (text: string, maxDepth: number) {
-    this.#text = text
+    this.#source = sourceOf(text)
     this.#maxDepth = maxDepth
+  }
+
+  /** No string of the text needs resolving, and all of it stands on one line. */
+  get isPlain (): boolean {
+    return this.#source.isPlain
   }
 
   /** Kind of the next value, without consuming it. */
@@ -48,7 +54,7 @@ export class JsonReader {
       case LOWER_N: return 'null'
     }
     if (unit === MINUS || (unit >= ZERO && unit <= NINE)) return 'number'
-    throw unexpected(this.#text, this.#position)
+    throw unexpected(this.#source.units, this.#position)
   }
 
   /** Consumes the `{` of the next value, which must be an object. */
@@ -60,8 +66,8 @@ export class JsonReader {
   nextKey (): string | null {
     if (!this.#next(CLOSE_OBJECT)) return null
     const start = this.#position
-    const end = scanString(this.#text, start)
-    this.#position = scanColon(this.#text, end)
+    const end = scanString(this.#source, start)
+    this.#position = scanColon(this.#source, end)
     return this.#decode(start, end)
   }
 
@@ -77,37 +83,38 @@ export class JsonReader {
 
   /** The next value, which must be a string, with its escapes resolved. */
   string (): string {
-    this.#position = scanBlanks(this.#text, this.#position)
+    this.#position = scanBlanks(this.#source, this.#position)
     const start = this.#position
-    this.#position = scanString(this.#text, start)
+    this.#position = scanString(this.#source, start)
     return this.#decode(start, this.#position)
   }
 
   /** Validates the next value of any kind and returns its exact text, blanks around it left out. */
   rawValue (): string {
-    this.#position = scanBlanks(this.#text, this.#position)
+    this.#position = scanBlanks(this.#source, this.#position)
     const start = this.#position
-    this.#position = scanValue(this.#text, start, this.#maxDepth)
-    return this.#text.slice(start, this.#position)
+    this.#position = scanValue(this.#source, start, this.#maxDepth)
+    return this.#source.text.slice(start, this.#position)
   }
 
   /** Validates the next value of any kind and moves past it. */
   skip (): void {
-    this.#position = scanValue(this.#text, scanBlanks(this.#text, this.#position), this.#maxDepth)
+    this.#position = scanValue(this.#source, scanBlanks(this.#source, this.#position), this.#maxDepth)
   }
 
   /** Checks that only blanks remain: to be called once after the top-level value. */
   end (): void {
-    if (this.#peek() !== -1) throw unexpected(this.#text, this.#position)
+    this.#peek()
+    if (this.#position !== this.#source.text.length) throw unexpected(this.#source.units, this.#position)
   }
 
   #peek (): number {
-    this.#position = scanBlanks(this.#text, this.#position)
-    return unitAt(this.#text, this.#position)
+    this.#position = scanBlanks(this.#source, this.#position)
+    return unitAt(this.#source, this.#position)
   }
 
   #enter (opener: number): void {
-    if (this.#peek() !== opener) throw unexpected(this.#text, this.#position)
+    if (this.#peek() !== opener) throw unexpected(this.#source.units, this.#position)
     this.#position++
     this.#isFirst = true
   }
@@ -121,15 +128,15 @@ export class JsonReader {
       return false
     }
     if (isFirst) return true
-    if (unit !== COMMA) throw unexpected(this.#text, this.#position)
-    this.#position = scanBlanks(this.#text, this.#position + 1)
+    if (unit !== COMMA) throw unexpected(this.#source.units, this.#position)
+    this.#position = scanBlanks(this.#source, this.#position + 1)
     return true
   }
 
   #decode (start: number, end: number): string {
-    const inner = this.#text.slice(start + 1, end - 1)
-    if (!inner.includes('\\')) return inner
+    const inner = this.#source.text.slice(start + 1, end - 1)
+    if (this.#source.isPlain || !inner.includes('\\')) return inner
     // The cast holds: scanString accepted this text as one JSON string.
-    return JSON.parse(this.#text.slice(start, end)) as string
+    return JSON.parse(this.#source.text.slice(start, end)) as string
   }
 }

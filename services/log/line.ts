@@ -3,9 +3,13 @@
  * part of the format: `transactionId` first (it is found without parsing), `data` last (so is the payload).
  */
 const HEAD = '{"transactionId":'
+// Of a message without a trace id whose producer is not known.
+const ANONYMOUS = ',"traceId":null,"producerSub":null,"data":'
 
 /** Builds a line. `transactionId` and the others are JSON texts already; the payload holds no raw line break. */
 export function messageLine (transactionId: string, traceId: string | null, producerSub: string | null, payload: string): string {
+  // Few pieces: each is copied by itself when lines are put together.
+  if (traceId === null && producerSub === null) return HEAD + transactionId + ANONYMOUS + payload + '}'
   return HEAD + transactionId + ',"traceId":' + (traceId === null ? 'null' : `"${traceId}"`) +
     ',"producerSub":' + (producerSub === null ? 'null' : JSON.stringify(producerSub)) + ',"data":' + payload + '}'
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Delivery, PopRequest } from './types.ts'
 
 /**
@@ -49,5 +49,7 @@ export class Intention {
 
 /** A fresh random lease token. */
 export function newToken (): string {
-  return randomBytes(9).toString('hex')
+  // Its digits but those that are the same in all: randomUUID fetches its randomness in bulk, for so few bytes ten times as fast.
+  const id = randomUUID()
+  return id.slice(0, 6) + id.slice(24)
 }

@@ -46,25 +46,26 @@ const CHECK_NOTHING = -2
 export function packPush (parts: readonly PushPart[]): PushArguments {
   const counts: number[] = []
   const segments: number[] = []
+  // Lines and what stands between them, put together once: they are most of what a push has to copy.
   const bodies: string[] = []
   const tx: number[] = []
-  for (const { messages, lines: stored } of parts) {
+  for (const { messages, lines } of parts) {
     const before = counts.length
-    let lines: string[] = []
+    let count = 0
     let size = 0
-    for (const line of stored) {
-      if (lines.length > 0 && (lines.length >= SEGMENT_MESSAGES || size + line.length > SEGMENT_CHARACTERS)) {
-        counts.push(lines.length)
-        bodies.push(lines.join('\n'))
-        lines = []
+    for (const line of lines) {
+      if (count > 0 && (count >= SEGMENT_MESSAGES || size + line.length > SEGMENT_CHARACTERS)) {
+        counts.push(count)
+        count = 0
         size = 0
       }
-      lines.push(line)
+      if (bodies.length > 0) bodies.push(count === 0 ? SEPARATOR : '\n')
+      bodies.push(line)
+      count++
       size += line.length
     }
     for (const { hash } of messages) tx.push(hash)
-    counts.push(lines.length)
-    bodies.push(lines.join('\n'))
+    counts.push(count)
     segments.push(counts.length - before)
   }
   const limited = limitedQueues(parts)
@@ -78,7 +79,7 @@ export function packPush (parts: readonly PushPart[]): PushArguments {
     segments: plainArray(segments),
     counts: plainArray(counts),
     tx: plainArray(tx),
-    bodies: bodies.join(SEPARATOR)
+    bodies: bodies.join('')
   }
 }
 

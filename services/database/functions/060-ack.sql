@@ -72,7 +72,10 @@ begin
     v_release := false;
     v_delay := false;
 
-    if lease_ok and p_ranges[i] > 0 then
+    if lease_ok and p_ranges[i] = 1 and p_others[i] = 0 and isempty(r.acked) and p_from[v_range] <= r.committed + 1 then
+      -- What nearly all are: the next messages, in order. The same as below, without queries.
+      v_committed := greatest(r.committed, least(p_to[v_range], last_position));
+    elsif lease_ok and p_ranges[i] > 0 then
       v_acked := v_acked + (
         select range_agg(int8range(f, least(t, last_position), '[]'))
           from unnest(p_from[v_range : v_range + p_ranges[i] - 1], p_to[v_range : v_range + p_ranges[i] - 1]) as n(f, t)
