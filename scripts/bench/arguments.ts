@@ -21,7 +21,7 @@ export interface BenchOptions {
 export const HELP = `Usage: npm run bench -- [options]
 
   --seconds <n>      length of each measurement (5)
-  --warm-up <n>      seconds of the same load before it (2)
+  --warm-up <n>      seconds of the same load before it (10); less, and code that V8 has yet to compile is measured
   --repeat <n>       repetitions (3; 1 with --profile); shown are their median, least and greatest
   --only <name>      a workload by its name or the beginning of it; may be repeated
   --workers <n,…>    processes of the service (1); with further numbers the workloads that scale are run again
@@ -57,7 +57,7 @@ export function readArguments (args: string[]): BenchOptions {
   const isWhole = only.length === 0 && [values.seconds, values['warm-up'], values.repeat, values.profile].every(value => value === undefined)
   return {
     seconds: wholeNumber(values.seconds ?? '5', 1, 'seconds'),
-    warmUpSeconds: wholeNumber(values['warm-up'] ?? '2', 0, 'warm-up'),
+    warmUpSeconds: wholeNumber(values['warm-up'] ?? '10', 0, 'warm-up'),
     repeat: wholeNumber(values.repeat ?? (values.profile === undefined ? '3' : '1'), 1, 'repeat'),
     only,
     workers: (values.workers ?? '1').split(',').map(text => wholeNumber(text, 1, 'workers')),

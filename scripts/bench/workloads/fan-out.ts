@@ -3,6 +3,7 @@ import type { ConsumeJob } from '../jobs.ts'
 import type { Workload } from './context.ts'
 import { fillQueue } from './pop.ts'
 import { backlogFor } from './sizes.ts'
+import { warmUpByBacklogs } from './warm-up.ts'
 
 const GROUPS = 10
 const BATCH = 100
@@ -21,10 +22,12 @@ export const fanOutWorkload: Workload = {
     const { url, pid } = await context.startService()
     const job = (queue: string, groups: string[], messages: number): ConsumeJob =>
       ({ kind: 'consume', url, queue, connections: 1, groups, messages, batch: BATCH, autoAck: false })
-    await fillQueue(context, url, 'trial', TRIAL)
-    const trial = await context.generator.perform(job('trial', ['one'], TRIAL))
+    const perSecond = await warmUpByBacklogs(context.warmUpSeconds, TRIAL, async (queue, messages) => {
+      await fillQueue(context, url, queue, messages)
+      return await context.generator.perform(job(queue, ['one'], messages))
+    })
     // Ten groups take longer over it; a single one has half the time.
-    const messages = backlogFor(trial.messages / trial.seconds, context.seconds / 2)
+    const messages = backlogFor(perSecond, context.seconds / 2)
     await fillQueue(context, url, 'fan-out', messages)
     const one = await context.generator.perform(job('fan-out', ['one'], messages))
     const measurement = await measure(job('fan-out', Array.from({ length: GROUPS }, (_, i) => `group-${i}`), messages), context, { serverPid: pid })

@@ -2,6 +2,7 @@ import { measure } from '../measure.ts'
 import type { ConsumeJob } from '../jobs.ts'
 import type { BenchContext, Workload } from './context.ts'
 import { FILL_BATCH, FILL_CONNECTIONS, PARTITIONS, backlogFor } from './sizes.ts'
+import { warmUpByBacklogs } from './warm-up.ts'
 
 const TRIAL_SHARE = 10
 // A backlog is many rounds of all consumers: else it measures how a convoy ends.
@@ -11,7 +12,7 @@ interface Kind extends Pick<ConsumeJob, 'batch' | 'autoAck' | 'connections'> {
   name: string
   title: string
   compareWith: string[]
-  /** Messages of the trial, which is also the warm-up: how fast it goes says how large the real backlog has to be. */
+  /** Messages of the first trial, which also warms up: how fast it goes says how large the real backlog has to be. */
   trial: number
 }
 
@@ -36,9 +37,10 @@ export const popWorkloads: Workload[] = KINDS.map(({ name, title, compareWith, t
       return { kind: 'consume', url, queue, connections, groups: null, messages, batch, autoAck }
     }
     const isTrialOnly = context.warmUpSeconds === 0
-    const warmUp = await context.generator.perform(await backlog('trial', isTrialOnly ? trial / TRIAL_SHARE : trial))
+    const perSecond = await warmUpByBacklogs(context.warmUpSeconds, isTrialOnly ? trial / TRIAL_SHARE : trial,
+      async (queue, messages) => await context.generator.perform(await backlog(queue, messages)))
     const least = isTrialOnly ? 0 : LEAST_ROUNDS * connections * batch
-    const job = await backlog('pop', backlogFor(warmUp.messages / warmUp.seconds, context.seconds, least))
+    const job = await backlog('pop', backlogFor(perSecond, context.seconds, least))
     return await measure(job, context, { serverPid: pid })
   }
 }))

@@ -3,6 +3,7 @@ import type { InsertJob, TakeRowsJob } from '../jobs.ts'
 import { makePayloads } from '../messages.ts'
 import type { BenchContext, Workload } from './context.ts'
 import { FILL_BATCH, PARTITIONS, backlogFor } from './sizes.ts'
+import { warmUpByBacklogs } from './warm-up.ts'
 
 const TRIAL_ROWS = 10_000
 
@@ -31,8 +32,8 @@ export const takeWorkloads: Workload[] = [{ batch: 1000, connections: 8 }, { bat
       await fillTable(context, table, rows)
       return { kind: 'take-rows', url: context.database.url, table, connections, rows, batch, partitions: PARTITIONS }
     }
-    const warmUp = await context.generator.perform(await backlog('trial', TRIAL_ROWS))
-    return await measure(await backlog('floor', backlogFor(warmUp.messages / warmUp.seconds, context.seconds)), context, { serverPid: null })
+    const perSecond = await warmUpByBacklogs(context.warmUpSeconds, TRIAL_ROWS, async (table, rows) => await context.generator.perform(await backlog(table, rows)))
+    return await measure(await backlog('floor', backlogFor(perSecond, context.seconds)), context, { serverPid: null })
   }
 }))
 

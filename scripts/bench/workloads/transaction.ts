@@ -4,6 +4,7 @@ import type { Workload } from './context.ts'
 import { fillQueue } from './pop.ts'
 import { storedIn } from './push.ts'
 import { backlogFor } from './sizes.ts'
+import { warmUpByBacklogs } from './warm-up.ts'
 
 const CONNECTIONS = 16
 const BATCH = 10
@@ -21,8 +22,8 @@ export const transactionWorkload: Workload = {
       await fillQueue(context, url, queue, messages)
       return { kind: 'transact', url, queue, target: `${queue}-next`, connections: CONNECTIONS, messages, batch: BATCH }
     }
-    const warmUp = await context.generator.perform(await backlog('trial', TRIAL))
-    const job = await backlog('orders', backlogFor(warmUp.messages / warmUp.seconds, context.seconds))
+    const perSecond = await warmUpByBacklogs(context.warmUpSeconds, TRIAL, async (queue, messages) => await context.generator.perform(await backlog(queue, messages)))
+    const job = await backlog('orders', backlogFor(perSecond, context.seconds))
     return await measure(job, context, { serverPid: pid, stored: async () => await storedIn(context, job.target) })
   }
 }
