@@ -14,6 +14,8 @@ export interface BenchOptions {
   out: string | null
   /** Folder for profiles of the service and of PostgreSQL; null: none are taken. */
   profile: string | null
+  /** Also the workloads that take minutes. */
+  long: boolean
   list: boolean
   help: boolean
 }
@@ -27,6 +29,7 @@ export const HELP = `Usage: npm run bench -- [options]
   --workers <n,…>    processes of the service (1); with further numbers the workloads that scale are run again
   --out <folder>     where to write benchmarks.md, benchmarks.json and the plots (docs, for a whole run as it is by default)
   --profile <folder> write there, per workload, which functions of the service and which statements of PostgreSQL take the time
+  --long             also whether it stays fast with much of everything: some ten minutes more
   --list             names of the workloads
 
 DATABASE_URL names the PostgreSQL to use; databases are created in it and dropped afterwards. Without it an embedded one
@@ -48,6 +51,7 @@ export function readArguments (args: string[]): BenchOptions {
       workers: { type: 'string' },
       out: { type: 'string' },
       profile: { type: 'string' },
+      long: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false }
     }
@@ -63,6 +67,7 @@ export function readArguments (args: string[]): BenchOptions {
     workers: (values.workers ?? '1').split(',').map(text => wholeNumber(text, 1, 'workers')),
     out: values.out ?? (isWhole ? 'docs' : null),
     profile: values.profile ?? null,
+    long: values.long,
     list: values.list,
     help: values.help
   }

@@ -13,7 +13,7 @@ import { markdownReport } from './report/markdown.ts'
 import { plotsOf } from './report/plots.ts'
 import { faultsOf } from './report/results.ts'
 import type { Report, Series } from './report/results.ts'
-import { channelTable, comparisonTable, latencyTable, resourceTable, scalingTable, throughputTable } from './report/tables.ts'
+import { channelTable, comparisonTable, latencyTable, resourceTable, scalingTable, stayTable, throughputTable } from './report/tables.ts'
 import { judgeBars } from './report/bars.ts'
 import { runOnce } from './session.ts'
 import { WORKLOADS } from './workloads/all.ts'
@@ -50,9 +50,9 @@ async function main (): Promise<void> {
 }
 
 /** What is to be run, in order: in every round all of it once, so that what is compared lies close together in time. */
-function planOf ({ only, workers }: BenchOptions): Planned[] {
+function planOf ({ only, workers, long }: BenchOptions): Planned[] {
   const names = new Set(WORKLOADS.map(({ name }) => name))
-  const chosen = WORKLOADS.filter(({ name }) => only.length === 0 || only.some(wanted => names.has(wanted) ? name === wanted : name.startsWith(wanted)))
+  const chosen = WORKLOADS.filter(({ name, isLong }) => only.length === 0 ? long || isLong !== true : only.some(wanted => names.has(wanted) ? name === wanted : name.startsWith(wanted)))
   return workers.flatMap((processes, i) => chosen.filter(({ isScaled }) => i === 0 || isScaled === true).map(workload => {
     const { name, title, section, connections, compareWith = [] } = workload
     return { workload, series: { name, title, section, connections, compareWith, workers: processes, repetitions: [], failures: [] } }
@@ -60,6 +60,7 @@ function planOf ({ only, workers }: BenchOptions): Planned[] {
 }
 
 async function runRepetition ({ workload, series }: Planned, round: number, cluster: BenchCluster, options: BenchOptions): Promise<void> {
+  if (workload.isLong === true && round > 1) return
   stopping.signal.throwIfAborted()
   const label = `${round}/${options.repeat}  ${series.name.padEnd(22)}${series.workers === 1 ? '' : `${series.workers} processes  `}`
   const startedAt = performance.now()
@@ -82,7 +83,7 @@ async function runRepetition ({ workload, series }: Planned, round: number, clus
 async function publish (report: Report, { out }: BenchOptions): Promise<void> {
   const tables = [
     throughputTable(report, 'push', 'consume', 'floor', 'peer'), resourceTable(report, 'push', 'consume', 'floor', 'peer'), comparisonTable(report),
-    latencyTable(report), channelTable(report), scalingTable(report),
+    latencyTable(report), stayTable(report), channelTable(report), scalingTable(report),
     [['bar', 'measured', 'reached'], ...judgeBars(report).map(({ text, measured, isReached }) => [text, measured, isReached === null ? '-' : isReached ? 'yes' : 'NO'])]
   ]
   process.stdout.write(tables.filter(({ length }) => length > 1).map(table => `\n${plainTable(table)}\n`).join(''))

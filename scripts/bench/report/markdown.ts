@@ -3,7 +3,7 @@ import { count, markdownTable, megabytes, percent, short } from './format.ts'
 import type { Plot } from './plots.ts'
 import { coreShare, faultsOf, figure, find } from './results.ts'
 import type { Report } from './results.ts'
-import { channelTable, comparisonTable, latencyTable, resourceTable, scalingTable, throughputTable } from './tables.ts'
+import { channelTable, comparisonTable, latencyTable, resourceTable, scalingTable, stayTable, throughputTable } from './tables.ts'
 
 // From this share of a core on, what was measured may be the generator rather than the service.
 const BUSY_GENERATOR = 0.9
@@ -29,6 +29,7 @@ export function markdownReport (report: Report, plots: readonly Plot[]): string 
     section('Consuming', plot('consume'), table(throughputTable(report, 'consume')), fanOut(report)),
     section('Floors and peers', table(throughputTable(report, 'floor', 'peer')), table(comparisonTable(report))),
     section('Latency', plot('latency'), table(latencyTable(report)), idle(report)),
+    section('Staying fast', STAYING, table(stayTable(report))),
     section('Channels', plot('channels'), table(channelTable(report))),
     scaling(report),
     section('What it takes', table(resourceTable(report, 'push', 'consume', 'floor', 'peer')), busyGenerators(report)),
@@ -86,6 +87,9 @@ function busyGenerators ({ series }: Report): string {
     ? ''
     : `The generator took a core nearly to itself, so these may say more about it than about the service: ${busy.map(one => `${one.title} (${percent(coreShare(one, 'generatorCpuSeconds'))})`).join('; ')}.`
 }
+
+const STAYING = `The same load each time, ten messages a request, every one delivered and acknowledged: what it costs and how long it takes when there is
+much of everything around it. Run once each.`
 
 const HOW_TO_READ = `## How to read it
 

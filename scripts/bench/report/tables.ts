@@ -55,6 +55,26 @@ export function latencyTable (report: Report): string[][] {
   })
 }
 
+/** The same load among much of everything, beside the same with nothing around it. */
+export function stayTable (report: Report): string[][] {
+  const base = find(report, 'stay-base')
+  const timesBase = (series: Series, cpu: 'serverCpuSeconds' | 'postgresCpuSeconds'): string => {
+    const [own, alone] = [microsecondsPerMessage(series, cpu), base === null ? null : microsecondsPerMessage(base, cpu)]
+    return own === null || alone === null ? 'n/a' : `${times(own / alone)} ×`
+  }
+  return table(sectionOf(report, 'stay'), {
+    'msg/s': series => count(ratePerSecond(series)?.median ?? null),
+    'p50 ms': series => ms(latency(series, 'p50Ms')),
+    'p99 ms': series => ms(latency(series, 'p99Ms')),
+    'server µs/msg': series => short(microsecondsPerMessage(series, 'serverCpuSeconds')),
+    'of the base': series => timesBase(series, 'serverCpuSeconds'),
+    'PostgreSQL µs/msg': series => short(microsecondsPerMessage(series, 'postgresCpuSeconds')),
+    'of the base ': series => timesBase(series, 'postgresCpuSeconds'),
+    'server RSS': series => megabytes(memoryBytes(series, 'serverRssBytes')),
+    'WAL B/msg': series => count(perMessage(series, 'walBytes'))
+  })
+}
+
 export function channelTable (report: Report): string[][] {
   return table(sectionOf(report, 'channels'), {
     'exchanges/s': series => count(ratePerSecond(series)?.median ?? null),

@@ -12,6 +12,7 @@ import { popWorkloads } from './pop.ts'
 import { autocannonWorkload, pushWorkloads } from './push.ts'
 import { insertWorkloads, takeWorkloads } from './rows.ts'
 import { sparseWorkloads } from './sparse.ts'
+import { stayWorkloads } from './stay.ts'
 import { transactionWorkload } from './transaction.ts'
 import { wakeWorkload } from './wake.ts'
 
@@ -23,5 +24,6 @@ export const WORKLOADS: Workload[] = [
   ...takeWorkloads,
   ...pgBossWorkloads, ...graphileWorkloads,
   wakeWorkload, ...sparseWorkloads, denseWorkload, mixedWorkload, idleWorkload,
-  ...channelWorkloads
+  ...channelWorkloads,
+  ...stayWorkloads
 ]

@@ -21,7 +21,7 @@ export interface BenchContext {
   startGenerator (): Generator
 }
 
-export type Section = 'push' | 'consume' | 'latency' | 'channels' | 'floor' | 'peer'
+export type Section = 'push' | 'consume' | 'latency' | 'stay' | 'channels' | 'floor' | 'peer'
 
 export interface Workload {
   name: string
@@ -34,5 +34,7 @@ export interface Workload {
   countsStatements?: boolean
   /** Is measured again with more processes of the service. */
   isScaled?: boolean
+  /** Takes minutes: only when asked for, and once. */
+  isLong?: boolean
   run: (context: BenchContext) => Promise<Measurement>
 }

@@ -12,11 +12,15 @@ export interface FlowShape extends Pick<FlowJob, 'producers' | 'pushBatch' | 'pa
   rate: number | { shareOfPeak: number }
 }
 
-/** Producers and waiting consumers at a fixed rate; latency is from when a push was due to when a consumer has the message. */
-export async function measureFlow (context: BenchContext, shape: FlowShape): Promise<Measurement> {
+/**
+ * Producers and waiting consumers at a fixed rate; latency is from when a push was due to when a consumer has the message.
+ * @param prepare what comes before; returns the number of the first message
+ */
+export async function measureFlow (context: BenchContext, shape: FlowShape, prepare = async (_url: string): Promise<number> => 0): Promise<Measurement> {
   const { url, pid } = await context.startService()
   const job: FlowJob = { kind: 'flow', url, queue: 'flow', seconds: context.seconds, window: WINDOW, firstNumber: 0, ...shape, rate: null }
   const figures: Record<string, number> = {}
+  job.firstNumber = await prepare(url)
   // Never none: the partitions are made by it, too.
   const warmUpSeconds = Math.max(context.warmUpSeconds, LEAST_WARM_UP_SECONDS)
   if (typeof shape.rate === 'number') {
