@@ -97,7 +97,8 @@ overEach('a sender is held up by its receiver no longer than their exchange last
   const request = await accepted(sender, receiver)
   receiver.socket.pause()
   const taken = pour(sender, REQUEST, request, 64, sender)
-  t.ok(await atRest(taken) < 40 * MIB)
+  const held = await atRest(taken)
+  t.ok(held < 64 * MIB, `${held} bytes taken: not all of it`)
   // Its timeout; the receiver's stall comes later.
   clock.advance(LONG_MS - 1)
   t.same([sender.received.length, sender.socket.destroyed], [0, false])
