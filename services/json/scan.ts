@@ -35,9 +35,14 @@ export const LOWER_F = 0x66
 export const LOWER_N = 0x6e
 const LOWER_U = 0x75
 
+/** Prepares a text to be scanned; it takes twice its length in bytes for as long as it is. */
 export function sourceOf (text: string): Source {
-  const units = new Uint16Array(text.length + 1)
-  Buffer.from(units.buffer).write(text, 'utf16le')
+  const length = text.length + 1
+  // From Node's pool where it is short: a buffer of its own costs more than scanning such a text. The pool keeps them aligned.
+  const bytes = Buffer.allocUnsafe(2 * length)
+  bytes.write(text, 'utf16le')
+  const units = new Uint16Array(bytes.buffer, bytes.byteOffset, length)
+  units[text.length] = 0
   return { text, units, isPlain: !NOT_PLAIN.test(text) }
 }
 

@@ -90,7 +90,9 @@ function readOperation (reader: JsonReader, limits: PushLimits, path: string): O
 
 function valueOf (raw: Map<string, string>, name: string, limits: PushLimits): unknown {
   const text = raw.get(name)
-  return text === undefined ? undefined : parseJson(text, limits.maxDepth)
+  if (text === undefined) return undefined
+  // The operation has been read, so it is JSON; only what has levels can have too many.
+  return text.startsWith('{') || text.startsWith('[') ? parseJson(text, limits.maxDepth) : JSON.parse(text)
 }
 
 function textsIn (value: unknown): string[] {
