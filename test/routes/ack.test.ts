@@ -105,6 +105,24 @@ t.test('ack', async t => {
     t.same(await takeIds(service, 'twice?batch=3'), [], 'and it rewinds nothing')
   })
 
+  t.test('an earlier message acknowledged again moves the group neither back nor on', async t => {
+    await pushIds(service, 'earlier', ['a', 'b', 'c', 'd'])
+    const messages = await take(service, 'earlier?batch=4')
+    await ackBatch(service, messages.slice(0, 3).map(message => ({ message })))
+    await ackBatch(service, messages.slice(0, 1).map(message => ({ message })))
+    await expireLeases(sql, 'earlier')
+    t.same(await takeIds(service, 'earlier?batch=4'), ['d'])
+  })
+
+  t.test('a batch that goes beyond the lease acknowledges what is leased and nothing else', async t => {
+    await pushIds(service, 'beyond', ['a', 'b', 'c', 'd'])
+    const [a, b] = await take(service, 'beyond?batch=2')
+    if (a === undefined || b === undefined) throw new Error('nothing was delivered')
+    const results = await ackBatch(service, ['a', 'b', 'c', 'd'].map(transactionId => ({ message: { ...a, transactionId } })))
+    t.same(results.map(({ success }) => success), [true, true, false, false])
+    t.same(await takeIds(service, 'beyond?batch=4'), ['c', 'd'])
+  })
+
   t.test('the first of several words about one message counts', async t => {
     await pushIds(service, 'words', ['a'])
     const a = await takeOne(service, 'words')
