@@ -11,6 +11,7 @@ import jobs from './plugins/jobs.ts'
 import postgres from './plugins/postgres.ts'
 import pressure from './plugins/pressure.ts'
 import queue from './plugins/queue.ts'
+import rateLimit from './plugins/rate-limit.ts'
 import rawJson from './plugins/raw-json.ts'
 import schema from './plugins/schema.ts'
 import { ackRoutes } from './routes/ack.ts'
@@ -22,6 +23,7 @@ import { groupRoutes } from './routes/groups.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { healthRoutes } from './routes/health.ts'
 import { leaseRoutes } from './routes/lease.ts'
+import { logLevelRoutes } from './routes/log-level.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { prometheusRoute } from './routes/prometheus.ts'
 import { messageRoutes } from './routes/messages.ts'
@@ -35,8 +37,11 @@ import { systemRoutes } from './routes/system.ts'
 import { throughMainRoutes } from './routes/through-main.ts'
 import { transactionRoutes } from './routes/transaction.ts'
 import type { Authorize } from './services/auth/caller.ts'
+import { throughPooler } from './services/database/connection.ts'
 import type { ConnectionOptions } from './services/database/connection.ts'
 import { RegentError } from './services/errors.ts'
+import { serializers } from './services/logging/logger-options.ts'
+import { SECURITY_HEADERS } from './services/http/security-headers.ts'
 import { readRegentOptions } from './services/options.ts'
 import type { RegentOptions } from './services/options.ts'
 import type { Administered } from './services/embedded-groups.ts'
@@ -54,6 +59,8 @@ declare module 'fastify' {
 export type RegentPluginOptions = Partial<RegentOptions> & {
   /** Decides, instead of tokens, about every request to a route that is not public. */
   authorize?: Authorize<FastifyRequest>
+  /** Set by `npm start`: the application logs for the service alone. */
+  ownsLogger?: boolean
   /** Set by `npm start` where several processes are one server. */
   role?: ProcessRole
 }
@@ -64,7 +71,7 @@ const LONGEST_NAME = 255
  * The service as one Fastify plugin. The host gets one decorator; routes, parsers, error handler and hooks live in an
  * encapsulated child under `prefix`.
  */
-async function regent (host: FastifyInstance, { role, ...given }: RegentPluginOptions): Promise<void> {
+async function regent (host: FastifyInstance, { role, ownsLogger = false, ...given }: RegentPluginOptions): Promise<void> {
   const options = readRegentOptions(given)
   if (host.hasDecorator(options.decorator)) {
     throw new RegentError('RGT_OPTIONS_INVALID', { detail: `decorator: the application already has one called ${options.decorator}` })
@@ -77,10 +84,13 @@ async function regent (host: FastifyInstance, { role, ...given }: RegentPluginOp
     maxBatchSize: options.maxBatchSize
   }))
   await host.register(async app => {
+    if (!ownsLogger) useOwnLogger(app)
     app.addHook('preClose', async () => { isClosing = true })
     // Fastify says so only to requests that arrive later; a connection kept alive by an earlier one would hold up the close.
     app.addHook('onSend', (_request, reply, payload, done) => {
       if (isClosing) reply.header('connection', 'close')
+      // What the route or the host has to say itself stays.
+      for (const [name, value] of SECURITY_HEADERS) if (!reply.hasHeader(name)) reply.header(name, value)
       done(null, payload)
     })
     await service(app, options, given.authorize, role)
@@ -95,10 +105,10 @@ async function service (app: FastifyInstance, options: RegentOptions, authorize?
 
   await app.register(errors, { maxBodyBytes: options.maxBodyBytes })
   await app.register(rawJson)
-  await app.register(pressure, { maxEventLoopDelayMs: options.maxEventLoopDelayMs })
+  await app.register(pressure, options)
   await app.register(cors)
   await app.register(fileBuffer, { ...options, role })
-  await app.register(postgres, { connection, poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
+  await app.register(postgres, { connection: throughPooler(connection, options.databasePoolerUrl), poolSize: options.poolSize, callTimeoutMs: options.callTimeoutMs })
   await app.register(schema, { connection })
   await app.register(queue, { connection, ...options })
   await app.register(metrics, { ...options, role })
@@ -107,6 +117,7 @@ async function service (app: FastifyInstance, options: RegentOptions, authorize?
   if (role?.kind !== 'worker') await app.register(jobs, { connection, ...options })
   if (role?.kind !== 'worker') await app.register(channels, options)
   await app.register(auth, { ...options, authorize })
+  if (options.rateLimitRequests > 0) await app.register(rateLimit, options)
 
   app.addHook('onRoute', route => { route.bodyLimit ??= options.maxBodyBytes })
   // The prefix holds for this instance already; handed on, it would be added once more.
@@ -126,6 +137,7 @@ async function service (app: FastifyInstance, options: RegentOptions, authorize?
     await app.register(channelsStatusRoutes)
     await app.register(channelRoutes, limits)
     role?.onChannels(app.channels.close)
+    await app.register(logLevelRoutes, { tellOthers: role?.setLogLevel })
     await app.register(prometheusRoute, { ...limits, reportsOfOthers: role?.reports })
   }
   await app.register(analyticsRoutes)
@@ -154,6 +166,17 @@ function connectionOptions (options: RegentOptions): ConnectionOptions {
     statementTimeoutMs: Math.min(options.statementTimeoutMs, Math.floor(options.callTimeoutMs * 0.9)),
     lockTimeoutMs: Math.min(options.lockTimeoutMs, Math.floor(options.callTimeoutMs * 0.8))
   }
+}
+
+/**
+ * A child of the host's logger: its level can be changed and its errors are logged without secrets, the host's logger stays as
+ * it is. One without a level is used as it is.
+ */
+function useOwnLogger (app: FastifyInstance): void {
+  if ((app.log as { level?: string }).level === undefined) return
+  const log = app.log.child({}, { serializers })
+  app.log = log
+  app.setChildLoggerFactory((_logger, bindings, options) => log.child(bindings, options))
 }
 
 /** Names may be 255 characters long; Fastify's router refuses parameters above 100 unless its host was told otherwise. */

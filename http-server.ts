@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify, { LogController } from 'fastify'
@@ -10,19 +9,16 @@ import { sendError } from './plugins/errors.ts'
 import { RegentError } from './services/errors.ts'
 import { limitArrival } from './services/http/arrivals.ts'
 import { dropWhenStalled, limitPipelining, refuseUnreadable } from './services/http/connections.ts'
+import { REQUEST_ID, requestId } from './services/http/request-id.ts'
+import { hideSecrets } from './services/logging/hide-secrets.ts'
+import { loggerOptions } from './services/logging/logger-options.ts'
+import { SECURITY_HEADERS } from './services/http/security-headers.ts'
 import type { ProcessRole } from './services/workers/role.ts'
 
 // Names have up to 255 characters, each up to 12 when percent-encoded.
 const MAX_PARAM_LENGTH = 4096
-// Clients that take longer to send a request's head, or the whole of it, are let go. What they wait for counts for
-// neither, nor for the time an idle connection is kept: a long poll may last as long as it asks for, and what is streamed
-// through a channel as long as its own timeout lets it.
-const HEAD_TIMEOUT_MS = 20_000
-const REQUEST_TIMEOUT_MS = 60_000
-// How often that is looked for.
+// How often clients are looked for that take too long to send a request's head.
 const CHECK_INTERVAL_MS = 5_000
-// Longer than the minute that proxies keep theirs: they would send a request on a connection that is just being closed.
-const KEEP_ALIVE_MS = 72_000
 
 /** An error the operator can do something about; its message names the variable. */
 export class StartError extends Error {
@@ -35,25 +31,28 @@ export class StartError extends Error {
 /** The Fastify instance that `npm start` serves Regent with. @param worker the number of a process that is one of several */
 export function createHttpServer (server: ServerOptions, worker?: number): FastifyInstance {
   const app = Fastify({
-    logger: { level: server.logLevel, ...(worker === undefined ? {} : { base: { pid: process.pid, hostname: hostname(), worker } }) },
+    logger: loggerOptions(server.logLevel, worker),
+    genReqId: requestId,
     // One line per request costs more than the request; metrics count them.
     logController: new LogController({ disableRequestLogging: true }),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: server.requestTimeoutMs,
+    keepAliveTimeout: server.keepAliveTimeoutMs,
     // The start waits for its database and for other instances' migrations, each with a deadline of its own.
     pluginTimeout: 0,
     // Parked polls are answered while closing, so requests that still arrive are served rather than refused.
     return503OnClosing: false,
     // A path that cannot be decoded belongs to no route and so to no plugin's error handler.
-    frameworkErrors: (error, _request, reply) => {
-      void sendError(reply, new RegentError('RGT_REQUEST_INVALID', { detail: error.message, field: 'path', cause: error }))
+    frameworkErrors: (error, request, reply) => {
+      reply.header(REQUEST_ID, request.id)
+      void sendError(reply.headers(Object.fromEntries(SECURITY_HEADERS)), new RegentError('RGT_REQUEST_INVALID', { detail: error.message, field: 'path', cause: error }))
     },
     clientErrorHandler: refuseUnreadable,
-    http: { maxHeaderSize: server.maxHeaderBytes, headersTimeout: HEAD_TIMEOUT_MS, connectionsCheckingInterval: CHECK_INTERVAL_MS }
+    http: { maxHeaderSize: server.maxHeaderBytes, headersTimeout: server.headersTimeoutMs, connectionsCheckingInterval: CHECK_INTERVAL_MS }
   })
   const arrivals = limitArrival(app.server)
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header(REQUEST_ID, request.id)
     if (request.routeOptions.config.isStreamed === true) arrivals.exempt(request.raw)
     done()
   })
@@ -81,7 +80,7 @@ export interface ServiceSetting {
 /** Registers the service. @throws StartError when the configured database cannot be used */
 export async function addService (app: FastifyInstance, options: Partial<RegentOptions>, { isEmbedded, role }: ServiceSetting): Promise<void> {
   try {
-    await app.register(regent, role === undefined ? options : { ...options, role })
+    await app.register(regent, { ...options, ownsLogger: true, ...(role === undefined ? {} : { role }) })
   } catch (error) {
     const variable = options.databaseUrl === undefined ? 'PG_HOST' : 'DATABASE_URL'
     const code = codeOf(error)
@@ -111,8 +110,8 @@ export function describeDatabase ({ databaseUrl, databaseHost, databasePort, dat
   return `${searchParams.get('host') ?? host}${pathname}`
 }
 
-/** What the operator can do something about is said in one sentence; anything else with its stack. */
+/** What the operator can do something about is said in one sentence; anything else with its stack. Neither holds secrets. */
 export function explain (error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return codeOf(error).startsWith('RGT_') ? error.message : error.stack ?? error.message
+  if (!(error instanceof Error)) return hideSecrets(String(error))
+  return hideSecrets(codeOf(error).startsWith('RGT_') ? error.message : error.stack ?? error.message)
 }

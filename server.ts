@@ -6,6 +6,7 @@ import { startEmbeddedPostgres } from './services/embedded-postgres/start.ts'
 import type { EmbeddedPostgres } from './services/embedded-postgres/start.ts'
 import { followConnections, limitConnections } from './services/http/connections.ts'
 import { optionsHelp, readEnvironment } from './services/options.ts'
+import { packageVersion } from './services/package-root.ts'
 import type { RegentOptions, ServerOptions } from './services/options.ts'
 import { stopOnSignal } from './services/process/stop-on-signal.ts'
 import type { BufferKeeper } from './services/shared-buffer/keeper.ts'
@@ -41,6 +42,7 @@ async function main (): Promise<void> {
   }
   const environment = readEnvironment(process.env)
   const app = createHttpServer(environment.server)
+  app.log.info({ version: packageVersion(), node: process.version, workers: environment.server.workers }, 'Regent is starting')
   if (environment.withoutEffect.length > 0) app.log.warn({ variables: environment.withoutEffect }, 'these variables have no effect')
   await run(app, environment, environment.server.workers > 1 ? servedByWorkers(app, environment) : servedHere(app, environment))
 }
@@ -110,7 +112,8 @@ function servedByWorkers (app: FastifyInstance, { server }: Environment): Servin
       kind: 'keeper',
       onBuffer: opened => { keeper = opened },
       onChannels: close => { closeChannels = close },
-      reports: async () => await workers?.reports() ?? []
+      reports: async () => await workers?.reports() ?? [],
+      setLogLevel: level => { workers?.setLogLevel(level) }
     },
     start: async options => {
       mainSocket = makeSocketPath()
@@ -120,7 +123,7 @@ function servedByWorkers (app: FastifyInstance, { server }: Environment): Servin
       const share = { ...server, shutdownTimeoutMs: server.shutdownTimeoutMs * CLIENTS_SHARE }
       workers = new Workers({
         count: server.workers,
-        startOf: number => ({ number, server: share, regent: optionsOfWorker(options, number, server.workers), hasBuffer: keeper !== null, mainSocket: path }),
+        startOf: number => ({ number, server: { ...share, logLevel: app.log.level }, regent: optionsOfWorker(options, number, server.workers), hasBuffer: keeper !== null, mainSocket: path }),
         keeper,
         log: app.log
       })

@@ -31,6 +31,7 @@ export async function runWorker (): Promise<void> {
       await app.close()
     }
   })
+  main.followLogLevel(level => { app.log.level = level })
   main.onStop = () => { stop() }
   main.onGone = () => {
     // It waits for those that it has told to end, unless it was told to end at once.

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Metrics } from '../services/metrics/metrics.ts'
 import type { Identity } from '../services/metrics/packets.ts'
@@ -32,16 +32,24 @@ async function metricsPlugin (app: FastifyInstance, { workerId, metricsSampleMs,
     log: app.log
   })
   app.decorate('metrics', metrics)
-  if (role?.kind === 'worker') role.onReport(() => reportOf(workerId, metrics.figures()))
-  const onClosed = (): void => { metrics.requestEnded() }
-  app.addHook('onRequest', (_request, reply, done) => {
+  if (role?.kind === 'worker') role.onReport(() => reportOf(workerId, { engine: app.queue, pool: app.postgres, metrics }))
+  app.addHook('onRequest', (request, reply, done) => {
     metrics.requestStarted()
+    const startedAt = performance.now()
     // Comes once for every answer, also for one that nobody is there to take.
-    reply.raw.once('close', onClosed)
+    reply.raw.once('close', () => {
+      const status = reply.raw.writableFinished ? reply.raw.statusCode : null
+      metrics.requestEnded({ method: request.method, route: routeOf(request, app.prefix), status }, performance.now() - startedAt)
+    })
     done()
   })
   app.addHook('onReady', async () => { metrics.start() })
   app.addHook('onClose', async () => { await metrics.close() })
+}
+
+/** The pattern of a request's route as it is without the prefix that the service is mounted under; undefined: it has none. */
+function routeOf ({ routeOptions: { url } }: FastifyRequest, prefix: string): string | undefined {
+  return url?.slice(prefix.length)
 }
 
 /** Where the application listens; 0: nowhere, or at a socket of the file system. */

@@ -17,6 +17,7 @@ declare module 'fastify' {
 export interface QueuePluginOptions extends KeyOptions {
   connection: ConnectionOptions
   safetyNetMs: number
+  maxParkedPops: number
   dedupMemoryMb: number
   deliveryMemoryMb: number
   fileBufferMaxBatch: number
@@ -35,6 +36,7 @@ async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): 
     pool: app.postgres,
     connection: options.connection,
     safetyNetMs: options.safetyNetMs,
+    maxParkedPops: options.maxParkedPops,
     dedupBytes: options.dedupMemoryMb * MB,
     deliveryBytes: options.deliveryMemoryMb * MB,
     keys: new KeyRing(readKeys(options)),

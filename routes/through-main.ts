@@ -5,6 +5,7 @@ import { exemptFromPressure } from '../plugins/pressure.ts'
 import { Upgrades } from '../services/channels-ws/upgrades.ts'
 import { RegentError } from '../services/errors.ts'
 import { ForwardingError, MainSocket, endToEnd } from '../services/workers/main-socket.ts'
+import { LOG_LEVEL_PATH } from './log-level.ts'
 import { bodyOf, goneSignal, leaveBodiesUnread, streamed } from './streamed.ts'
 
 const REQUESTS = `${SOCKET_PATH}/:channel/requests`
@@ -41,11 +42,14 @@ export async function throughMainRoutes (app: FastifyInstance, { mainSocket }: {
   }
   const write = { ...streamed, access: 'write' } as const
   const read = { ...exemptFromPressure, access: 'read' } as const
+  const admin = { ...exemptFromPressure, access: 'admin' } as const
 
   app.post(`${REQUESTS}`, { config: write }, forward)
   app.get(`${REQUESTS}/next`, { config: { ...write, ...exemptFromPressure }, exposeHeadRoute: false }, forward)
   app.post(`${REQUESTS}/:id/reply`, { config: { ...write, ...exemptFromPressure } }, forward)
   app.get('/api/v1/status/channels', { config: read }, forward)
+  app.get(LOG_LEVEL_PATH, { config: admin }, forward)
+  app.put(LOG_LEVEL_PATH, { config: admin }, forward)
   app.get('/metrics/prometheus', { config: { ...exemptFromPressure, access: 'public' }, logLevel: 'warn' }, forward)
 
   const connect = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {

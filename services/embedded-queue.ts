@@ -131,8 +131,8 @@ export class EmbeddedQueue {
 
   /**
    * Take messages; an empty array when there are none in time. Throws FieldError for names and numbers that cannot be,
-   * RGT_MESSAGE_UNREADABLE when there are only such as cannot be decrypted (none is taken then), and RGT_SHUTTING_DOWN once the
-   * application closes: a consumer's loop is to end then.
+   * RGT_MESSAGE_UNREADABLE when there are only such as cannot be decrypted (none is taken then), RGT_OVERLOADED when it would wait
+   * and `maxParkedPops` do already, and RGT_SHUTTING_DOWN once the application closes: a consumer's loop is to end then.
    */
   async pop (input: PopInput): Promise<PoppedMessage[]> {
     const { signal } = input

@@ -46,6 +46,7 @@ export const ERRORS = {
   RGT_CHANNEL_REPLY_UNDER_WAY: { status: 409, retryable: false, message: 'There is a reply to this request already' },
   RGT_CHANNEL_REQUEST_OVER: { status: 410, retryable: false, message: 'The sender does not wait for the reply any more' },
   RGT_NOT_AVAILABLE: { status: 501, retryable: false, message: '%s' },
+  RGT_RATE_LIMITED: { status: 429, retryable: true, message: 'Too many requests by this client; nothing was done' },
   RGT_OVERLOADED: { status: 503, retryable: true, message: 'Too many requests are waiting; try again' },
   RGT_DATABASE_AWAY: { status: 503, retryable: true, message: 'The database cannot be reached; nothing was changed' },
   RGT_DATABASE_BUSY: { status: 503, retryable: true, message: 'No connection to the database became free in time; nothing was changed' },

@@ -13,6 +13,8 @@ export interface RegentOptions extends AuthOptions {
   decorator: string
   /** Connection string; wins over the parts below. */
   databaseUrl: string | undefined
+  /** Connection string of a pooler in transaction mode in front of the same database: calls go through it. */
+  databasePoolerUrl: string | undefined
   databaseHost: string | undefined
   databasePort: number
   databaseName: string
@@ -40,12 +42,21 @@ export interface RegentOptions extends AuthOptions {
   /** Nesting of a payload. */
   maxDepth: number
   maxBatchSize: number
+  /** Pops that may wait for messages at once; one more is answered 503. */
+  maxParkedPops: number
   /** Parked pops are looked at this often in case a wake-up was lost; 0: never. */
   safetyNetMs: number
   dedupMemoryMb: number
   deliveryMemoryMb: number
   /** Event-loop delay from which pushes are answered 503; 0: never. */
   maxEventLoopDelayMs: number
+  /** Heap in use from which pushes are answered 503; 0: never; undefined: most of what V8 allows. */
+  maxHeapUsedMb: number | undefined
+  /** Memory of the whole process from which they are; 0: never. */
+  maxRssMb: number
+  /** Requests of one client within a window, and its length; one more is answered 429. 0: as many as it likes. */
+  rateLimitRequests: number
+  rateLimitWindowMs: number
   /** Milliseconds between runs of retention and of eviction, and messages per step of each. */
   retentionIntervalMs: number
   evictionIntervalMs: number
@@ -60,6 +71,8 @@ export interface RegentOptions extends AuthOptions {
   metricsSampleMs: number
   /** Between two writes of counts and figures to the history. */
   metricsAggregateSeconds: number
+  /** Pairs of queue and consumer group whose lag is shown one by one; the others are shown together. */
+  metricsMaxQueues: number
   /** Folder of the file buffer, for this process alone; undefined: there is none, and pushes are refused while the database is away. */
   fileBufferDir: string | undefined
   /** Disk space it may take. */
@@ -100,6 +113,14 @@ export interface ServerOptions {
   /** Folder of the embedded database. */
   dataDir: string
   maxHeaderBytes: number
+  /**
+   * For a request's head to arrive, for the rest of it, and between one and the next of a connection. What clients wait for
+   * counts for none of them: a long poll may last as long as it asks for, and what is streamed through a channel as long as
+   * its own timeout lets it.
+   */
+  headersTimeoutMs: number
+  requestTimeoutMs: number
+  keepAliveTimeoutMs: number
   shutdownTimeoutMs: number
   /** Processes that serve requests. */
   workers: number
@@ -107,12 +128,15 @@ export interface ServerOptions {
 
 const NO_BUFFER = 'off'
 const MAX_INT = 2_147_483_647
+const POSTGRES_URL = /^postgres(ql)?:\/\/./
+const URL_HINT = 'must begin with postgres:// or postgresql://'
 
 /** The embeddable plugin's options: environment name, default, bounds. */
 export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   prefix: { env: 'ROUTE_PREFIX', default: '', pattern: /^(\/[^\s/]+)*$/, hint: 'must be empty or begin with / and not end with it', doc: 'Where the routes are mounted' },
   decorator: { env: 'DECORATOR', default: 'regent', pattern: /^[A-Za-z_$][\w$]*$/, hint: 'must be an identifier', doc: 'Name of the decorator on the host application' },
-  databaseUrl: { env: 'DATABASE_URL', default: undefined, pattern: /^postgres(ql)?:\/\/./, hint: 'must begin with postgres:// or postgresql://', doc: 'Connection string of the database; wins over PG_*' },
+  databaseUrl: { env: 'DATABASE_URL', default: undefined, pattern: POSTGRES_URL, hint: URL_HINT, doc: 'Connection string of the database; wins over PG_*' },
+  databasePoolerUrl: { env: 'DB_POOLER_URL', default: undefined, pattern: POSTGRES_URL, hint: URL_HINT, doc: 'Connection string of a pooler in transaction mode (PgBouncer) for calls; DATABASE_URL stays direct' },
   databaseHost: { env: 'PG_HOST', default: undefined, doc: 'Database host, or the folder of its socket' },
   databasePort: { env: 'PG_PORT', default: 5432, min: 1, max: 65535, doc: 'Database port' },
   databaseName: { env: 'PG_DB', default: 'postgres', doc: 'Database name' },
@@ -133,10 +157,15 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   maxItems: { env: 'MAX_ITEMS', default: 50_000, min: 1, max: 1_000_000, doc: 'Items in one push, acknowledgements in one batch, operations in one transaction' },
   maxDepth: { env: 'MAX_JSON_DEPTH', default: 512, min: 1, max: 100_000, doc: 'Deepest nesting of a payload' },
   maxBatchSize: { env: 'MAX_BATCH_SIZE', default: 10_000, min: 1, max: 1_000_000, doc: 'Most messages of one pop; a larger batch is cut to it' },
+  maxParkedPops: { env: 'MAX_PARKED_POPS', default: 50_000, min: 1, max: 1_000_000, doc: 'Most pops that wait for messages at once; one more is answered 503' },
   safetyNetMs: { env: 'POLL_SAFETY_NET', default: 5000, min: 0, max: MAX_INT, unit: 'ms', doc: 'Parked pops are looked at this often in case a wake-up was lost; 0: never' },
   dedupMemoryMb: { env: 'DEDUP_MEMORY_MB', default: 256, min: 1, max: 65_536, unit: 'MB', doc: 'Memory for deduplication windows; past it the database checks' },
   deliveryMemoryMb: { env: 'DELIVERY_MEMORY_MB', default: 64, min: 1, max: 65_536, unit: 'MB', doc: 'Memory for deliveries that wait for their acknowledgement; past it the database is asked' },
   maxEventLoopDelayMs: { env: 'MAX_EVENT_LOOP_DELAY', default: 1000, min: 0, max: 60_000, unit: 'ms', doc: 'Event-loop delay from which pushes are answered 503; 0: never' },
+  maxHeapUsedMb: { env: 'MAX_HEAP_USED_MB', default: undefined, min: 0, max: 1_048_576, unit: 'MB', doc: 'Heap of a process in use from which pushes are answered 503; unset: 85 % of what V8 allows; 0: never' },
+  maxRssMb: { env: 'MAX_RSS_MB', default: 0, min: 0, max: 1_048_576, unit: 'MB', doc: 'Memory of a process from which pushes are answered 503; 0: never' },
+  rateLimitRequests: { env: 'RATE_LIMIT_REQUESTS', default: 0, min: 0, max: MAX_INT, doc: 'Most requests of one client within RATE_LIMIT_WINDOW; one more is answered 429; 0: any number; see docs/limits.md' },
+  rateLimitWindowMs: { env: 'RATE_LIMIT_WINDOW', default: 1000, min: 100, max: 3_600_000, unit: 'ms', doc: 'Time for which the requests of a client are counted' },
   retentionIntervalMs: { env: 'RETENTION_INTERVAL', default: 300_000, min: 1000, max: MAX_INT, unit: 'ms', doc: 'Time between two runs of retention' },
   evictionIntervalMs: { env: 'EVICTION_INTERVAL', default: 60_000, min: 1000, max: MAX_INT, unit: 'ms', doc: 'Time between two runs of eviction' },
   retentionBatchSize: { env: 'RETENTION_BATCH_SIZE', default: 1000, min: 1, max: 100_000, doc: 'Messages that retention deletes in one step' },
@@ -147,6 +176,7 @@ export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   traceRetentionDays: { env: 'TRACE_RETENTION_DAYS', default: 30, min: 0, max: 36_500, unit: 'days', doc: 'Traces are kept for so long; 0: for ever' },
   metricsSampleMs: { env: 'METRICS_SAMPLE_INTERVAL_MS', default: 1000, min: 10, max: 60_000, unit: 'ms', doc: 'How often the figures of this process are sampled' },
   metricsAggregateSeconds: { env: 'METRICS_AGGREGATE_INTERVAL_S', default: 60, min: 1, max: 3600, unit: 's', doc: 'How often counts and figures are written to the history; from 60 on, whole minutes' },
+  metricsMaxQueues: { env: 'METRICS_MAX_QUEUES', default: 200, min: 0, max: 10_000, doc: 'Pairs of queue and consumer group whose lag is shown one by one in /metrics/prometheus; the others are added up' },
   fileBufferDir: { env: 'FILE_BUFFER_DIR', default: undefined, doc: 'Folder of the file buffer, for this process alone; off: none. npm start: file-buffer in DATA_DIR' },
   fileBufferMaxMb: { env: 'FILE_BUFFER_MAX_MB', default: 1024, min: 1, max: 1_048_576, unit: 'MB', doc: 'Most disk space of the file buffer; beyond it 503' },
   fileBufferEventsPerFile: { env: 'FILE_BUFFER_EVENTS_PER_FILE', default: 10_000, min: 1, max: MAX_INT, doc: 'Pushes per file of the buffer; a file has at most 64 MB' },
@@ -175,8 +205,11 @@ export const SERVER_OPTIONS: { readonly [K in keyof ServerOptions]: Rule } = {
   logLevel: { env: 'LOG_LEVEL', default: 'info', oneOf: ['trace', 'debug', 'info', 'warn', 'error', 'silent'], doc: 'Least level that is logged' },
   dataDir: { env: 'DATA_DIR', default: './data', doc: 'Folder of the embedded database' },
   maxHeaderBytes: { env: 'UWS_HTTP_MAX_HEADERS_SIZE', default: 16_384, min: 1024, max: 1_048_576, unit: 'bytes', doc: 'Largest request head; beyond it 431' },
+  headersTimeoutMs: { env: 'HEADERS_TIMEOUT', default: 20_000, min: 1000, max: 300_000, unit: 'ms', doc: 'Longest time for a request head to arrive; then 408' },
+  requestTimeoutMs: { env: 'REQUEST_TIMEOUT', default: 60_000, min: 1000, max: 3_600_000, unit: 'ms', doc: 'Longest time for the rest of a request; then 408' },
+  keepAliveTimeoutMs: { env: 'KEEP_ALIVE_TIMEOUT', default: 72_000, min: 1000, max: 3_600_000, unit: 'ms', doc: 'An idle connection is kept for so long: longer than the proxy in front keeps its own' },
   shutdownTimeoutMs: { env: 'SHUTDOWN_TIMEOUT', default: 15_000, min: 100, max: 600_000, unit: 'ms', doc: 'Longest graceful shutdown' },
-  workers: { env: 'WORKERS', default: 1, min: 1, max: 64, doc: 'Processes that serve requests; they share DB_POOL_SIZE and the memory limits' }
+  workers: { env: 'WORKERS', default: 1, min: 1, max: 64, doc: 'Processes that serve requests; they share DB_POOL_SIZE, MAX_PARKED_POPS, DEDUP_MEMORY_MB and DELIVERY_MEMORY_MB' }
 }
 
 /** Its settings for things that are not there: set, they are pointed out at the start. */
@@ -222,6 +255,9 @@ export function readEnvironment (env: Readonly<Record<string, string | undefined
     readAll(table, name => fromText(env[variableOf(table[name])], table[name]), name => variableOf(table[name]), faults)
   const server = read(SERVER_OPTIONS)
   const regent = read(REGENT_OPTIONS)
+  if (regent.databasePoolerUrl !== undefined && regent.databaseUrl === undefined && regent.databaseHost === undefined) {
+    faults.push('DB_POOLER_URL: needs DATABASE_URL or PG_HOST too, for what cannot go through a pooler')
+  }
   refuseKeys(regent, REGENT_OPTIONS.encryptionKeys.env, faults)
   faults.push(...authFaults(regent, false, name => REGENT_OPTIONS[name as keyof RegentOptions].env)) // asked for its own names alone
   refuse(faults)
@@ -258,7 +294,7 @@ function faultOf (value: unknown, rule: Rule): string | null {
   if ('pattern' in rule && rule.pattern !== undefined && !rule.pattern.test(value)) return rule.hint ?? `must match ${rule.pattern.source}`
   if ('check' in rule && rule.check !== undefined) return rule.check(value)
   // Never with the value: it holds the password.
-  if (rule.env === 'DATABASE_URL' && !URL.canParse(value)) return 'must be a URL; characters such as # / ? @ in a password are percent-encoded'
+  if ('pattern' in rule && rule.pattern === POSTGRES_URL && !URL.canParse(value)) return 'must be a URL; characters such as # / ? @ in a password are percent-encoded'
   return null
 }
 

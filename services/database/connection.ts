@@ -16,6 +16,8 @@ export interface ConnectionOptions {
   connectTimeoutMs: number
   statementTimeoutMs: number
   lockTimeoutMs: number
+  /** A pooler in transaction mode is in between: what one session is told holds for no other statement. */
+  isPooled?: boolean
 }
 
 /**
@@ -33,17 +35,35 @@ export function poolSettings (options: ConnectionOptions): Options<Record<string
     max_lifetime: null,
     fetch_types: false,
     onnotice: () => {},
+    // A statement that was prepared on one session is unknown to the next.
+    prepare: options.isPooled !== true,
     connection: {
       application_name: options.applicationName,
       TimeZone: 'UTC',
-      statement_timeout: options.statementTimeoutMs,
-      lock_timeout: options.lockTimeoutMs,
-      // Compiling a plan costs a hundred times what any of these statements costs. As texts: the driver drops `false`.
-      jit: 'off',
-      // Results of a pop pass through a tuple store; keep an ordinary one in memory.
-      work_mem: '32MB'
+      // Poolers pass on few settings and refuse connections that ask for others: there the role has them.
+      ...(options.isPooled === true ? {} : sessionSettings(options))
     }
   }
+}
+
+function sessionSettings ({ statementTimeoutMs, lockTimeoutMs }: ConnectionOptions): Record<string, string | number> {
+  return {
+    statement_timeout: statementTimeoutMs,
+    lock_timeout: lockTimeoutMs,
+    // Compiling a plan costs a hundred times what any of these statements costs. As texts: the driver drops `false`.
+    jit: 'off',
+    // Results of a pop pass through a tuple store; keep an ordinary one in memory.
+    work_mem: '32MB'
+  }
+}
+
+/**
+ * The way of calls that stand for themselves: through the pooler, where there is one. Notifications, the lock of the jobs
+ * and migrations need a session and stay with the direct connection.
+ * @param url connection string of a pooler in transaction mode, to the same database
+ */
+export function throughPooler (direct: ConnectionOptions, url: string | undefined): ConnectionOptions {
+  return url === undefined ? direct : { ...direct, url, isPooled: true }
 }
 
 function target (options: ConnectionOptions): Options<Record<string, PostgresType>> {

@@ -4,6 +4,7 @@ import postgres from 'postgres'
 import { RegentError } from '../errors.ts'
 import { poolSettings } from './connection.ts'
 import type { ConnectionOptions } from './connection.ts'
+import { codeOf } from './faults.ts'
 
 // Multiranges and string_to_table came with 14.
 const OLDEST_SERVER = 140000
@@ -11,6 +12,8 @@ const OLDEST_SERVER = 140000
 const LOCK_KEY = 0x726567656e74
 // Waiting for another instance that migrates, and for table locks of a live one.
 const LOCK_TIMEOUT_MS = 60_000
+// None, as far as the server can count: the driver drops 0, and the role's own timeout would hold.
+const LONGEST_TIMEOUT_MS = 2_147_483_647
 
 export interface Migration { name: string, checksum: string, text: string }
 
@@ -32,7 +35,7 @@ export async function migrate (connection: ConnectionOptions): Promise<string[]>
   const sql = postgres({
     ...settings,
     max: 1,
-    connection: { ...settings.connection, lock_timeout: LOCK_TIMEOUT_MS, statement_timeout: 0, client_min_messages: 'warning' }
+    connection: { ...settings.connection, lock_timeout: LOCK_TIMEOUT_MS, statement_timeout: LONGEST_TIMEOUT_MS, client_min_messages: 'warning' }
   })
   try {
     const [server] = await sql<{ version: number, encoding: string }[]>`
@@ -45,25 +48,44 @@ export async function migrate (connection: ConnectionOptions): Promise<string[]>
     }
     const { migrations, functions } = await loadMigrations()
     const schema = quoteIdentifier(connection.schema)
+    // Even "if not exists" needs the right to create schemas, which a role that owns just this one lacks.
+    const isThere = (await sql`select from pg_namespace where nspname = ${connection.schema}`).length > 0
     await sql.unsafe(locked(`
-      create schema if not exists ${schema};
+      ${isThere ? '' : `create schema if not exists ${schema};`}
       create table if not exists ${schema}.migrations (
         name text primary key, checksum text not null, applied_at timestamptz not null default clock_timestamp());`))
     const applied: string[] = []
-    for (const step of [...migrations, functions]) {
-      if (await apply(sql, schema, step, step === functions)) applied.push(step.name)
+    for (const step of migrations) {
+      if (await apply(sql, schema, step)) applied.push(step.name)
     }
+    if (await apply(sql, schema, functions, migrations.at(-1)?.name)) applied.push(functions.name)
     return applied
+  } catch (error) {
+    // With the code of a lost connection, though waiting would not help.
+    if (codeOf(error) !== '08P01' || !(error as Error).message.startsWith('unsupported startup parameter')) throw error
+    throw new RegentError('RGT_DATABASE_UNSUITABLE', {
+      detail: `The database is reached through a pooler that refuses the settings of a session (${(error as Error).message}): ` +
+        'DATABASE_URL has to lead to PostgreSQL itself, the pooler goes into DB_POOLER_URL',
+      cause: error
+    })
   } finally {
     await sql.end({ timeout: 5 })
   }
 }
 
-/** Applies one step unless it is there. A migration is immutable: a changed checksum is an error. Functions are replaced. */
-async function apply (sql: postgres.Sql, schema: string, step: Migration, isReplaceable: boolean): Promise<boolean> {
-  const known = await sql.unsafe<{ checksum: string }[]>(`select checksum from ${schema}.migrations where name = $1`, [step.name])
-  if (known[0]?.checksum === step.checksum) return false
-  if (known[0] !== undefined && !isReplaceable) {
+/**
+ * Applies one step unless it is there. A migration is immutable: a changed checksum is an error. Functions are replaced,
+ * but not those that a later version has left: they serve the version before it too, so that an upgrade can be rolled out
+ * instance by instance, and an old one may start again meanwhile.
+ * @param newest of what is replaceable, the last migration this version knows; a database that has a later one keeps what it has
+ */
+async function apply (sql: postgres.Sql, schema: string, step: Migration, newest?: string): Promise<boolean> {
+  const isDone = `exists (select from ${schema}.migrations where name = '${step.name}' and checksum = '${step.checksum}'
+    ${newest === undefined ? '' : `or name <> '${step.name}' and name collate "C" > '${newest}'`})`
+  const [known] = await sql.unsafe<{ checksum: string | null, done: boolean }[]>(
+    `select (select checksum from ${schema}.migrations where name = $1) as checksum, ${isDone} as done`, [step.name])
+  if (known?.done === true) return false
+  if (typeof known?.checksum === 'string' && newest === undefined) {
     throw new RegentError('RGT_DATABASE_UNSUITABLE', { detail: `migration ${step.name} differs from the one applied to this database` })
   }
   // Decided again under the lock, by the server: another instance may have been quicker. One string, one transaction:
@@ -71,7 +93,7 @@ async function apply (sql: postgres.Sql, schema: string, step: Migration, isRepl
   const text = step.text.replaceAll('regent.', `${schema}.`)
   const results = await sql.unsafe(locked(`
     do $regent_step$ begin
-      if exists (select from ${schema}.migrations where name = '${step.name}' and checksum = '${step.checksum}') then
+      if ${isDone} then
         return;
       end if;
       execute $regent_text$${text}$regent_text$;

@@ -1,6 +1,7 @@
 import postgres from 'postgres'
 import type { PendingQuery, Row, Sql } from 'postgres'
 import { RegentError } from '../errors.ts'
+import { Histogram, SECONDS } from '../metrics/histogram.ts'
 import { codeOf, faultOf } from './faults.ts'
 import { poolSettings } from './connection.ts'
 import { wholeRows } from './rows.ts'
@@ -22,6 +23,9 @@ export interface Caller {
   call: <T extends Row> (statement: Statement<T>) => Promise<T[]>
 }
 
+/** What a call is made for; the lanes' own calls are told apart from all others. */
+export type CallKind = 'push' | 'pop' | 'ack' | 'transaction' | 'other'
+
 const CONFLICT_TRIES = 8
 // SQLSTATEs that our functions raise begin with this; codes of RegentError with RGT.
 const OWN_CODES = 'RG0'
@@ -39,6 +43,15 @@ const GOODBYE_MS = 200
  */
 export class Pool {
   readonly schema: string
+  /** How long calls took, in seconds: with their wait for a connection, repeats after conflicts, and those that failed. */
+  readonly times: Readonly<Record<CallKind, Histogram>> = {
+    push: new Histogram(SECONDS),
+    pop: new Histogram(SECONDS),
+    ack: new Histogram(SECONDS),
+    transaction: new Histogram(SECONDS),
+    other: new Histogram(SECONDS)
+  }
+
   readonly #options: PoolOptions
   readonly #waiting: (() => void)[] = []
   #sql: Sql
@@ -77,16 +90,20 @@ export class Pool {
   /**
    * Run one statement and return its rows.
    * @param timeoutMs deadline for this call, the pool's `callTimeoutMs` unless given
+   * @param kind under which its time is counted
    * @throws RegentError RGT_DATABASE_AWAY, RGT_DATABASE_BUSY, RGT_DATABASE_SLOW (nothing was changed), RGT_OUTCOME_UNKNOWN,
    *   RGT_SHUTTING_DOWN; the driver's own error when the database refused the statement
    */
-  async call<T extends Row> (statement: Statement<T>, timeoutMs = this.#options.callTimeoutMs): Promise<T[]> {
+  async call<T extends Row> (statement: Statement<T>, timeoutMs = this.#options.callTimeoutMs, kind: CallKind = 'other'): Promise<T[]> {
     if (this.#isHeld) throw new RegentError('RGT_DATABASE_AWAY')
+    const startedAt = performance.now()
     try {
       return await this.#callRepeating(statement, timeoutMs)
     } catch (error) {
       if (!this.#isClosed && !codeOf(error).startsWith(OWN_CODES)) this.#failures++
       throw error
+    } finally {
+      this.times[kind].observe((performance.now() - startedAt) / 1000)
     }
   }
 

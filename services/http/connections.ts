@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Log } from '../queue/types.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
 
 // A client that takes nothing of its answer for so long is let go, and what it popped is given back.
 const STALLED_ANSWER_MS = 60_000
@@ -10,6 +11,7 @@ const STALLED_ANSWER_MS = 60_000
 const MOST_PIPELINED = 1000
 // Requests that were on their way when the server stopped listening have been read by then.
 const UNUSED_GRACE_MS = 500
+const HEADERS = SECURITY_HEADERS.map(([name, value]) => `${name}: ${value}\r\n`).join('')
 
 /** What does not become a request meets no error handler; its answer has the same shape as all others. */
 export function refuseUnreadable (error: NodeJS.ErrnoException, socket: Socket): void {
@@ -19,7 +21,7 @@ export function refuseUnreadable (error: NodeJS.ErrnoException, socket: Socket):
   const reason = STATUS_CODES[status] ?? ''
   const body = JSON.stringify({ success: false, error: reason, code: 'RGT_REQUEST_INVALID', retryable: isSlow })
   if (socket.writable) {
-    socket.write(`HTTP/1.1 ${status} ${reason}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`)
+    socket.write(`HTTP/1.1 ${status} ${reason}\r\ncontent-type: application/json\r\n${HEADERS}content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`)
   }
   socket.destroy()
 }

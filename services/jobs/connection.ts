@@ -28,8 +28,9 @@ interface Session { sql: Sql, pid: number | null, isBusy: boolean }
 /**
  * The one connection of the background jobs, and the lock that goes with it: a session-level advisory lock, one per
  * schema, so that one instance among several runs the jobs. When its connection ends, for whatever reason, the server
- * gives the lock to whoever asks next. Behind a pooler in transaction mode there is no session to hold it: several
- * instances may then run the jobs at once, which costs time and nothing else, as every step locks what it touches.
+ * gives the lock to whoever asks next. It goes past the pooler of `DB_POOLER_URL`. Should the direct address lead through one
+ * in transaction mode all the same, no session holds the lock: several instances may then run the jobs at once, which
+ * costs time and nothing else, as every step locks what it touches.
  */
 export class JobConnection {
   readonly #options: JobConnectionOptions

@@ -1,4 +1,5 @@
 import { RegentError, hasCode } from '../errors.ts'
+import { Histogram, ITEMS, SECONDS } from '../metrics/histogram.ts'
 import { isSharedFault } from './shared-fault.ts'
 
 /** One request in a lane: its payload and how much of a call it takes. */
@@ -8,6 +9,8 @@ export interface Job<T, R> {
   readonly keys: readonly string[]
   readonly items: number
   readonly bytes: number
+  /** On the monotonic clock of this process, in milliseconds. */
+  readonly arrivedAt: number
   readonly resolve: (result: R) => void
   readonly reject: (error: unknown) => void
 }
@@ -34,6 +37,9 @@ const ONLY_KIND = ''
  * next. Idle, a job goes out at once. A job that fails on its data does not fail its neighbours: the call is split.
  */
 export class Lane<T, R> {
+  /** How long jobs waited for their call, in seconds, and how many items calls were begun with. */
+  readonly waits = new Histogram(SECONDS)
+  readonly sizes = new Histogram(ITEMS)
   readonly #options: LaneOptions<T, R>
   readonly #busy = new Set<string>()
   #queue: Job<T, R>[] = []
@@ -61,7 +67,7 @@ export class Lane<T, R> {
       throw new RegentError('RGT_OVERLOADED')
     }
     return await new Promise<R>((resolve, reject) => {
-      this.#queue.push({ input, keys, items, bytes, resolve, reject })
+      this.#queue.push({ input, keys, items, bytes, arrivedAt: performance.now(), resolve, reject })
       this.#queuedBytes += bytes
       this.#schedule()
     })
@@ -95,6 +101,7 @@ export class Lane<T, R> {
       const { jobs, kind } = this.#take()
       if (jobs.length === 0) break
       this.#calls++
+      this.#measure(jobs)
       for (const job of jobs) for (const key of job.keys) this.#busy.add(key)
       void this.#runSplitting(jobs, kind).then(() => {
         for (const job of jobs) for (const key of job.keys) this.#busy.delete(key)
@@ -136,6 +143,16 @@ export class Lane<T, R> {
       kind ??= own
       return own === kind
     }
+  }
+
+  #measure (jobs: readonly Job<T, R>[]): void {
+    const now = performance.now()
+    let items = 0
+    for (const job of jobs) {
+      this.waits.observe((now - job.arrivedAt) / 1000)
+      items += job.items
+    }
+    this.sizes.observe(items)
   }
 
   async #runSplitting (jobs: Job<T, R>[], kind: string): Promise<void> {

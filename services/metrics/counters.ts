@@ -1,8 +1,9 @@
-import type { Delivery, PopRequest } from '../poll/types.ts'
-import { parseRanges } from '../queue/messages-in.ts'
+import type { Delivery, PopRequest, Run } from '../poll/types.ts'
+import { isIn, parseRanges } from '../queue/messages-in.ts'
 import type { Outgoing } from '../queue/outgoing.ts'
 import type { TransactionInput, TransactionResult } from '../queue/transaction.ts'
 import type { Acknowledgement, AckResult, PushResult } from '../queue/types.ts'
+import { AGE_SECONDS, Histogram } from './histogram.ts'
 import { Tally } from './tally.ts'
 
 /** Counts of one stretch of time. */
@@ -23,6 +24,10 @@ export const OTHER_QUEUES = '__other__'
 export class Counters {
   /** Time spent on requests since the process started; of pops only that of looking for messages. */
   readonly spent = { push: { calls: 0, ms: 0 }, pop: { calls: 0, ms: 0 }, ack: { calls: 0, ms: 0 } }
+  /** How old messages were at their delivery, in seconds. */
+  readonly messageAges = new Histogram(AGE_SECONDS)
+  /** Since the process started: messages delivered that had been delivered before, and leases that ran out. */
+  readonly setbacks = { redelivered: 0, expiredLeases: 0 }
   /** What was taken so far. */
   readonly #taken = new Tally()
   #counts: Counts = { process: new Tally(), queues: new Map() }
@@ -92,12 +97,15 @@ export class Counters {
     const tally = this.queue(delivery.queue)
     tally.popRequests++
     const now = Date.now()
-    for (const { first, last, skip, createdAt } of delivery.runs) {
+    for (const run of delivery.runs) {
+      const { first, last, skip, createdAt } = run
       const messages = last - first + 1 - (skip === null ? 0 : skippedIn(skip, first, last))
       // The database's clock against ours: a little ahead of us is no lag.
       const lagMs = Math.max(now - Date.parse(createdAt), 0)
       countDelivered(process, messages, lagMs)
       countDelivered(tally, messages, lagMs)
+      this.messageAges.observe(lagMs / 1000, messages)
+      this.setbacks.redelivered += comeAgain(run)
       // Without a lease they were acknowledged with their delivery.
       if (delivery.leaseId === null) {
         process.ackSuccess += messages
@@ -106,10 +114,11 @@ export class Counters {
     }
   }
 
-  /** There was a look for messages. */
-  looked (ms: number): void {
+  /** There was a look for messages, which took over so many leases that had run out. */
+  looked (ms: number, expiredLeases = 0): void {
     this.spent.pop.calls++
     this.spent.pop.ms += ms
+    this.setbacks.expiredLeases += expiredLeases
   }
 
   /** Acknowledgements were answered, after so many milliseconds. */
@@ -189,6 +198,13 @@ function countDelivered (tally: Tally, messages: number, lagMs: number): void {
   tally.lagCount += messages
   tally.lagSumMs += lagMs * messages
   if (lagMs > tally.lagMaxMs) tally.lagMaxMs = lagMs
+}
+
+/** How many messages of a run had been delivered before. */
+function comeAgain ({ attempts, skip }: Run): number {
+  if (attempts === null) return 0
+  const skipped = skip === null ? [] : parseRanges(skip)
+  return attempts.split(',').filter(entry => !isIn(skipped, Number.parseInt(entry, 10))).length
 }
 
 function skippedIn (skip: string, first: number, last: number): number {

@@ -3,8 +3,11 @@ import type { Pool } from '../database/pool.ts'
 import type { Log } from '../queue/types.ts'
 import type { Counters } from './counters.ts'
 import { Figures } from './figures.ts'
+import { Histogram, SECONDS } from './histogram.ts'
 import { addBatch, packBatches } from './packets.ts'
 import type { Batch, Identity, Packet } from './packets.ts'
+import { RequestTimes } from './request-times.ts'
+import type { EndedRequest } from './request-times.ts'
 import { Sampler } from './sampler.ts'
 import type { ProcessSample } from './sampler.ts'
 
@@ -50,6 +53,9 @@ const LAST_WRITE_MS = 2000
  * one that is repeated because its outcome was unknown counts once.
  */
 export class Metrics {
+  /** How long requests took, and the longest delay of the event loop of each sample, in seconds. */
+  readonly requestTimes = new RequestTimes()
+  readonly loopDelays = new Histogram(SECONDS)
   readonly #options: MetricsOptions
   readonly #now: () => number
   readonly #sampler = new Sampler()
@@ -88,8 +94,10 @@ export class Metrics {
     this.#requests.inFlight++
   }
 
-  requestEnded (): void {
+  /** A request is over, so many milliseconds after its start. */
+  requestEnded (request: EndedRequest, ms: number): void {
     this.#requests.inFlight--
+    this.requestTimes.ended(request, ms)
   }
 
   /** Take one sample; when its time has come, write what was gathered in the background. */
@@ -99,6 +107,7 @@ export class Metrics {
     if (isNewMinute) this.#seal(minuteOf(now))
     const sample = this.#sampler.sample()
     this.#figures.take(this.#figuresOf(sample))
+    this.loopDelays.observe(sample.loopDelayMaxMs / 1000)
     this.#options.engine.eachParked((queue, pops) => {
       this.#options.engine.counters.queue(queue).parkedMs += pops * sample.elapsedMs
     })

@@ -6,14 +6,20 @@ import { addChannels } from './channel-families.ts'
 import type { ScrapedChannels } from './channel-families.ts'
 import { Exposition } from './exposition.ts'
 import type { Labels, Samples } from './exposition.ts'
+import { addLag } from './lag-families.ts'
 import type { Operations } from './metrics.ts'
+import { addObserved } from './observed-families.ts'
 import type { ProcessReport } from './process-report.ts'
+import type { QueueLag } from './queue-lag.ts'
 
 export interface Scraped {
   /** This process first; several where several are one server. */
   processes: readonly ProcessReport[]
   failover: { buffer: BufferFigures | null, state: FailoverState, isMaintenance: boolean }
+  /** What the file buffer may take on the disk; 0: there is none. */
+  bufferMaxBytes: number
   channels: ScrapedChannels
+  lag: Pick<QueueLag, 'read'>
 }
 
 type Row = Readonly<Record<string, number>>
@@ -46,10 +52,12 @@ export async function scrape (pool: Pool, scraped: Scraped): Promise<string> {
   const exposition = new Exposition()
   const rows = await pool.call<ScrapeRow & Record<string, unknown>>((sql, schema) => sql`select * from ${schema}.scrape_v1()`, QUERY_TIMEOUT_MS)
     .catch(() => [])
+  const lag = rows[0] === undefined ? null : await scraped.lag.read()
   addProcesses(exposition, scraped.processes)
-  addServer(exposition, scraped.failover, rows[0] !== undefined)
+  addServer(exposition, scraped, rows[0] !== undefined)
   addChannels(exposition, scraped.channels)
   if (rows[0] !== undefined) addShared(exposition, rows[0])
+  if (lag !== null) addLag(exposition, lag)
   return exposition.toString()
 }
 
@@ -80,14 +88,17 @@ function addProcesses (exposition: Exposition, processes: readonly ProcessReport
   exposition.add('queen_sidecar_op_count', 'gauge', 'Operations since the process started; of pops, looks for messages', perOperation(({ calls }) => calls))
   exposition.add('queen_sidecar_op_latency_microseconds', 'gauge', 'Mean time of the latest operations', perOperation(({ latencyMicros }) => latencyMicros))
   exposition.add('queen_sidecar_op_items', 'gauge', 'Messages of those operations since the process started', perOperation(({ items }) => items))
+  addObserved(exposition, processes, labelsOf)
 }
 
-function addServer (exposition: Exposition, { buffer, state: pushState, isMaintenance }: Scraped['failover'], isDatabaseHealthy: boolean): void {
+function addServer (exposition: Exposition, { failover, bufferMaxBytes }: Scraped, isDatabaseHealthy: boolean): void {
+  const { buffer, state: pushState, isMaintenance } = failover
   const gauge = (name: string, help: string, value: number): void => { exposition.add(name, 'gauge', help, [[{}, value]]) }
   gauge('queen_file_buffer_pending', 'Messages in the file buffer', buffer?.messages ?? 0)
   gauge('queen_file_buffer_failed', 'Records of the file buffer that were set aside as damaged or refused', buffer?.quarantined ?? 0)
   gauge('queen_file_buffer_db_healthy', 'Whether the database answers', isDatabaseHealthy ? 1 : 0)
   gauge('queen_file_buffer_bytes', 'Disk space of the messages in the file buffer', buffer?.bytes ?? 0)
+  gauge('queen_file_buffer_max_bytes', 'Disk space the file buffer may take; 0: there is none', bufferMaxBytes)
   gauge('queen_file_buffer_oldest_age_seconds', 'Age of the oldest message in the file buffer', (buffer?.oldestAgeMs ?? 0) / 1000)
   exposition.add('queen_file_buffer_state', 'gauge', 'Whether the file buffer is empty, buffering, full or unavailable',
     BUFFER_STATES.map(state => [{ state }, buffer?.state === state ? 1 : 0]))

@@ -1,4 +1,5 @@
-import { hasCode } from '../errors.ts'
+import { RegentError, hasCode } from '../errors.ts'
+import { Histogram, SECONDS } from '../metrics/histogram.ts'
 import { isSharedFault } from '../lanes/shared-fault.ts'
 import type { Log } from '../queue/types.ts'
 import type { Hint } from './hint.ts'
@@ -16,6 +17,8 @@ export interface RegistryOptions {
   recover: (group: string, tokens: string[]) => Promise<void>
   /** Look at everything that waits this often, in case a wake-up was lost; 0: never. */
   safetyNetMs: number
+  /** Pops that may wait at once: each takes some kilobytes, besides its connection, for as long as its client likes. */
+  maxParked: number
   /** How long a look whose answer was lost may still be under way at the database; then `recover` is called once more. */
   lostForMs?: number
   log: Log
@@ -46,11 +49,14 @@ const LOST_FOR_MS = 10_000
  * or elsewhere, by time, and by a slow safety net. Idle, it makes no traffic but the safety net's.
  */
 export class PollRegistry {
+  /** How long pops that waited took to get messages, in seconds, from when this process had learned of them. */
+  readonly wakes = new Histogram(SECONDS)
   readonly #options: RegistryOptions
   readonly #now: () => number
   readonly #specs = new SpecIndex()
   readonly #ready = new Set<Spec>()
   readonly #safetyNet: NodeJS.Timeout | null
+  #parked = 0
   #calls = 0
   #isScheduled = false
   #isClosed = false
@@ -100,17 +106,20 @@ export class PollRegistry {
   }
 
   /**
-   * Wait for messages. Resolves with a delivery, or with null when there was none in time; never rejects.
+   * Wait for messages. Resolves with a delivery, or with null when there was none in time.
    * @param signal aborted when the client goes away: then what was claimed for it is given back
+   * @throws RegentError RGT_OVERLOADED at once when it would wait and as many do as may; nothing else
    */
   async pop (request: PopRequest, signal?: AbortSignal): Promise<Delivery | null> {
     if (this.#isClosed || signal?.aborted === true || (this.#isPaused && request.waitMs <= 0)) return null
+    const waits = request.waitMs > 0
+    if (waits && this.#parked >= this.#options.maxParked) throw new RegentError('RGT_OVERLOADED')
     const intention = new Intention(request, this.#now())
     const spec = this.#specs.specFor(request)
     spec.waiting.add(intention)
+    if (waits) this.#parked++
     const giveUp = (): void => { this.#settle(spec, intention, null) }
     signal?.addEventListener('abort', giveUp, { once: true })
-    const waits = request.waitMs > 0
     const answer = intention.wait(waits ? request.waitMs : AWAY_HOLD_MS, () => {
       // The look under way may be bringing its messages.
       if (spec.isLooking) intention.extend(waits ? GRACE_MS : FIRST_LOOK_MS, giveUp)
@@ -124,7 +133,12 @@ export class PollRegistry {
 
   /** Messages may have become available: look for whoever they can serve. */
   wake (hints: Iterable<Hint>): void {
-    for (const hint of hints) for (const spec of this.#specs.meantBy(hint)) this.#makeReady(spec)
+    for (const hint of hints) {
+      for (const spec of this.#specs.meantBy(hint)) {
+        if (hint.kind === 'available') spec.heardAt ??= this.#now()
+        this.#makeReady(spec)
+      }
+    }
   }
 
   /** Look for everybody: wake-ups may have been missed. */
@@ -159,6 +173,7 @@ export class PollRegistry {
 
   #settle (spec: Spec, intention: Intention, delivery: Delivery | null): boolean {
     const isSettled = intention.settle(delivery)
+    if (isSettled && intention.request.waitMs > 0) this.#parked--
     spec.waiting.delete(intention)
     if (spec.waiting.size === 0 && !spec.isLooking && spec.lost.length === 0) this.#drop(spec)
     return isSettled
@@ -191,6 +206,8 @@ export class PollRegistry {
         }
         spec.isLooking = true
         spec.isStale = false
+        spec.looksSince = spec.heardAt
+        spec.heardAt = null
         specs.push(spec)
       }
       if (specs.length === 0) break
@@ -257,12 +274,16 @@ export class PollRegistry {
       const delivery = look.deliveries[i] ?? null
       if (delivery === null) {
         isDrained = true
-      } else if (!this.#settle(spec, intention, delivery)) {
+      } else if (this.#settle(spec, intention, delivery)) {
+        // Who came later has not waited for that.
+        if (spec.looksSince !== null && intention.arrivedAt <= spec.looksSince) this.wakes.observe((this.#now() - spec.looksSince) / 1000)
+      } else {
         // It has gone meanwhile. The messages are the next one's.
         this.#track(this.#giveBack(spec, delivery))
       }
     }
     if (!isDrained || look.state === 'partial' || look.state === 'unfinished') {
+      keepsLooking(spec)
       spec.isStale = true
       return
     }
@@ -270,6 +291,7 @@ export class PollRegistry {
       if (intention.isOpen && intention.request.waitMs <= 0) this.#settle(spec, intention, null)
     }
     if (look.nextMs !== null && spec.waiting.size > 0) {
+      if (look.nextMs < LOCKED_RETRY_MS) keepsLooking(spec)
       this.#lookAgain(spec, Math.max(look.nextMs + 1, LOCKED_RETRY_MS))
     }
   }
@@ -285,6 +307,7 @@ export class PollRegistry {
     // Thousands may wait through an outage, each looked for several times a second: said once until a look succeeds.
     this.#options.log[this.#isFailing ? 'debug' : 'warn']({ err: error, queue: spec.target.queue, group: spec.group }, 'looking for messages failed')
     this.#isFailing = true
+    keepsLooking(spec)
     this.#lookAgain(spec, AWAY_RETRY_MS)
   }
 
@@ -319,4 +342,9 @@ export class PollRegistry {
     const tracked = work.finally(() => { this.#background.delete(tracked) })
     this.#background.add(tracked)
   }
+}
+
+/** The next look is for the same messages: they are waited for since then. */
+function keepsLooking (spec: Spec): void {
+  spec.heardAt = spec.looksSince ?? spec.heardAt
 }

@@ -19,6 +19,12 @@ export class Spec {
   isLooking = false
   /** Something happened while it was: look again. */
   isStale = false
+  /**
+   * When this process learned of messages that have not been looked for yet, and of those that the look under way is for:
+   * on the monotonic clock, in milliseconds; null: nobody has said that there are any.
+   */
+  heardAt: number | null = null
+  looksSince: number | null = null
   /** Looks whose answer was lost: what they claimed is given back when due, the last time when none can be under way. */
   lost: { token: string, dueAt: number, isLast: boolean }[] = []
   #timer: NodeJS.Timeout | null = null

@@ -187,7 +187,7 @@ export class Ack {
     return await this.#pool.call<AckRow & Record<string, unknown>>((sql, schema) => sql`
       select * from ${schema}.ack_v1(${a.partitions}::text::bigint[], ${a.groups}::text::text[], ${a.leases}::text::text[],
         ${a.ranges}::text::int[], ${a.from}::text::bigint[], ${a.to}::text::bigint[], ${a.others}::text::int[],
-        ${a.positions}::text::bigint[], ${a.kinds}::text::text[], ${a.errors})`)
+        ${a.positions}::text::bigint[], ${a.kinds}::text::text[], ${a.errors})`, undefined, 'ack')
   }
 }
 

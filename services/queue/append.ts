@@ -132,7 +132,7 @@ export class Appender {
     const a = packPush(parts)
     return await this.#pool.call<PushRow & Record<string, unknown>>((sql, schema) => sql`
       select idx, outcome, base, at_ms, foreign_tx, complete
-        from ${schema}.push_v2(${pushArguments(sql, a)})`)
+        from ${schema}.push_v2(${pushArguments(sql, a)})`, undefined, 'push')
   }
 }
 

@@ -10,6 +10,8 @@ import type { OwnBuffer } from '../failover/own-buffer.ts'
 import { Removals } from '../jobs/removals.ts'
 import { KEEP_TRYING_MS } from '../lanes/retry.ts'
 import { Counters } from '../metrics/counters.ts'
+import type { Histogram } from '../metrics/histogram.ts'
+import type { LaneMeasures, LaneName } from '../metrics/observed.ts'
 import { Notifier } from '../notify/notifier.ts'
 import { hintOf, shortName } from '../poll/hint.ts'
 import type { Hint } from '../poll/hint.ts'
@@ -45,6 +47,8 @@ export interface EngineOptions {
   connection: ConnectionOptions
   /** Look for parked pops this often in case a wake-up was lost; 0: never. */
   safetyNetMs: number
+  /** Pops that may wait at once. */
+  maxParkedPops: number
   /** Memory for deduplication windows and for remembered deliveries, in bytes. */
   dedupBytes: number
   deliveryBytes: number
@@ -93,13 +97,14 @@ export class Engine {
     this.#registry = new PollRegistry({
       look: async specs => {
         const startedAt = performance.now()
-        const looks = await lookForMessages(pool, specs)
-        this.counters.looked(performance.now() - startedAt)
+        const { looks, expiredLeases } = await lookForMessages(pool, specs)
+        this.counters.looked(performance.now() - startedAt, expiredLeases)
         return looks
       },
       release: async (group, delivery) => { await this.#release(group, delivery) },
       recover: async (group, tokens) => { await recoverClaims(pool, group, tokens) },
       safetyNetMs: options.safetyNetMs,
+      maxParked: options.maxParkedPops,
       log
     })
     this.#notifier = new Notifier({
@@ -187,6 +192,16 @@ export class Engine {
     }
   }
 
+  /** The lanes, by what they are for. */
+  get lanes (): Record<LaneName, LaneMeasures> {
+    return { push: this.#push.lane, ack: this.#ack.lane, transaction: this.#transaction.lane }
+  }
+
+  /** How long waiting pops took to be served once messages were there, in seconds. */
+  get wakes (): Histogram {
+    return this.#registry.wakes
+  }
+
   /** Store messages; see Push.push. */
   async push (messages: readonly NewMessage[], producerSub: string | null = null): Promise<PushResult[]> {
     const startedAt = performance.now()
@@ -195,7 +210,7 @@ export class Engine {
     return results
   }
 
-  /** Take messages, waiting for them if asked to; null when there are none. Never rejects. */
+  /** Take messages, waiting for them if asked to; null when there are none. Throws RGT_OVERLOADED when too many wait, and nothing else. */
   async pop (request: PopRequest, signal?: AbortSignal): Promise<Delivery | null> {
     const delivery = await this.#registry.pop(request, signal)
     if (delivery !== null) this.#deliveries.remember(delivery)

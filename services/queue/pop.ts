@@ -19,14 +19,18 @@ interface PopRow {
   at: string
   body: string
   skip: string | null
+  /** On the row after a spec: how many leases that had run out were taken over. */
   attempts: string | null
 }
+
+/** What a call brought: a look for each spec, and how many leases that had run out it took over. */
+export interface Looked { looks: Look[], expiredLeases: number }
 
 // One call gathers no more than this, so that a few large messages cannot fill memory; the rest is looked for again.
 const MAX_CALL_BYTES = 16 * 1024 * 1024
 
 /** Look for messages for several specs in one call. Everything it claims is in the result. Throws what Pool.call throws. */
-export async function lookForMessages (pool: Pool, specs: LookSpec[]): Promise<Look[]> {
+export async function lookForMessages (pool: Pool, specs: LookSpec[]): Promise<Looked> {
   const requests = specs.flatMap(spec => spec.requests)
   const rows = await pool.call<PopRow & Record<string, unknown>>((sql, schema) => sql`
     select spec, request, state, next_ms, queue, namespace, task, group_id, partition_id, partition, lease, first, last, at, body, skip, attempts
@@ -38,11 +42,11 @@ export async function lookForMessages (pool: Pool, specs: LookSpec[]): Promise<L
         ${plainArray(specs.map(spec => spec.waitedMs()))}::text::float8[], ${plainArray(specs.map(spec => spec.requests.length))}::text::int[],
         ${plainArray(requests.map(request => request.batch))}::text::int[], ${plainArray(requests.map(request => request.partitions))}::text::int[],
         ${plainArray(requests.map(request => request.autoAck ? 't' : 'f'))}::text::boolean[],
-        ${plainArray(requests.map(request => request.token))}::text::text[], ${MAX_CALL_BYTES}::bigint)`)
+        ${plainArray(requests.map(request => request.token))}::text::text[], ${MAX_CALL_BYTES}::bigint)`, undefined, 'pop')
   return looksOf(specs, rows)
 }
 
-function looksOf (specs: LookSpec[], rows: PopRow[]): Look[] {
+function looksOf (specs: LookSpec[], rows: PopRow[]): Looked {
   const offsets: number[] = []
   let offset = 0
   for (const spec of specs) {
@@ -50,12 +54,14 @@ function looksOf (specs: LookSpec[], rows: PopRow[]): Look[] {
     offset += spec.requests.length
   }
   const looks: Look[] = specs.map(spec => ({ deliveries: spec.requests.map(() => null), state: 'ok', nextMs: null }))
+  let expiredLeases = 0
   for (const row of rows) {
     const look = looks[row.spec - 1]
     if (look === undefined) continue
     if (row.request === null) {
       look.state = row.state
       look.nextMs = row.next_ms
+      expiredLeases += Number(row.attempts ?? 0)
       continue
     }
     const index = row.request - 1 - (offsets[row.spec - 1] ?? 0)
@@ -72,7 +78,7 @@ function looksOf (specs: LookSpec[], rows: PopRow[]): Look[] {
       attempts: row.attempts
     })
   }
-  return looks
+  return { looks, expiredLeases }
 }
 
 /** Give back what was claimed for a client that has gone, without counting it as a delivery; to be had again after `holdMs`. */

@@ -95,7 +95,7 @@ export class Transaction {
             select * from ${schema}.transaction_v2(${pushArguments(sql, packPush(parts))},
               ${a.partitions}::text::bigint[], ${a.groups}::text::text[], ${a.leases}::text::text[], ${a.ranges}::text::int[],
               ${a.from}::text::bigint[], ${a.to}::text::bigint[], ${a.others}::text::int[], ${a.positions}::text::bigint[],
-              ${a.kinds}::text::text[], ${a.errors})`)
+              ${a.kinds}::text::text[], ${a.errors})`, undefined, 'transaction')
           rows = row?.acknowledged ?? []
           return row?.pushed ?? []
         } catch (error) {

@@ -2,6 +2,7 @@ import cluster from 'node:cluster'
 import type { ProcessReport } from '../metrics/process-report.ts'
 import { isAboutBuffer } from '../shared-buffer/messages.ts'
 import type { FromKeeper, ToKeeper } from '../shared-buffer/messages.ts'
+import type { LogLevel } from '../logging/levels.ts'
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
 import type { BufferLink } from './role.ts'
 
@@ -20,6 +21,9 @@ export class MainProcess {
   /** Answers it when it asks for the figures of this process. */
   report: (() => ProcessReport) | null = null
   #onStart: (start: WorkerStart | null) => void = () => {}
+  // Kept until somebody follows: it may come right behind the start.
+  #logLevel: LogLevel | null = null
+  #onLogLevel: (level: LogLevel) => void = level => { this.#logLevel = level }
 
   constructor () {
     // Else node:cluster ends this process at once when the main one is gone, with all that it has begun.
@@ -28,6 +32,7 @@ export class MainProcess {
       if (isAboutBuffer(message)) this.buffer.onMessage(message as FromKeeper)
       else if (message.kind === 'start') this.#onStart(message.start)
       else if (message.kind === 'stop') this.#stop()
+      else if (message.kind === 'log-level') this.#onLogLevel(message.level)
       else if (message.kind === 'report' && this.report !== null) this.#send({ kind: 'reported', id: message.id, report: this.report() })
     })
     process.once('disconnect', () => {
@@ -43,6 +48,12 @@ export class MainProcess {
       this.#onStart = resolve
       this.#send({ kind: 'hello' })
     })
+  }
+
+  /** Calls `set` with every level that is to be logged from then on. */
+  followLogLevel (set: (level: LogLevel) => void): void {
+    this.#onLogLevel = set
+    if (this.#logLevel !== null) set(this.#logLevel)
   }
 
   listening (port: number): void {

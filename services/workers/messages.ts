@@ -1,4 +1,5 @@
 import type { ProcessReport } from '../metrics/process-report.ts'
+import type { LogLevel } from '../logging/levels.ts'
 import type { RegentOptions, ServerOptions } from '../options.ts'
 
 /** What one of several workers is started with. */
@@ -13,7 +14,11 @@ export interface WorkerStart {
 }
 
 /** From the main process to a worker, besides what concerns the file buffer. */
-export type ToWorker = { kind: 'start', start: WorkerStart } | { kind: 'stop' } | { kind: 'report', id: number }
+export type ToWorker =
+  | { kind: 'start', start: WorkerStart }
+  | { kind: 'stop' }
+  | { kind: 'report', id: number }
+  | { kind: 'log-level', level: LogLevel }
 
 /** From a worker to the main process. */
 export type FromWorker =

@@ -1,3 +1,4 @@
+import type { LogLevel } from '../logging/levels.ts'
 import type { ProcessReport } from '../metrics/process-report.ts'
 import type { BufferKeeper } from '../shared-buffer/keeper.ts'
 import type { FromKeeper, ToKeeper } from '../shared-buffer/messages.ts'
@@ -11,6 +12,8 @@ export interface KeeperRole {
   onChannels: (close: () => Promise<void>) => void
   /** Asks the others for their figures; never rejects, who does not answer soon is left out. */
   reports: () => Promise<ProcessReport[]>
+  /** Tells the others from which level on they log. */
+  setLogLevel: (level: LogLevel) => void
 }
 
 /** One of several processes that serve requests. */

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import type { Worker } from 'node:cluster'
+import type { LogLevel } from '../logging/levels.ts'
 import type { ProcessReport } from '../metrics/process-report.ts'
 import type { Log } from '../queue/types.ts'
 import { isAboutBuffer } from '../shared-buffer/messages.ts'
@@ -52,6 +53,11 @@ export class Workers {
   async reports (): Promise<ProcessReport[]> {
     const reports = await Promise.all([...this.#running].map(async worker => await this.#reportOf(worker)))
     return reports.filter(report => report !== null)
+  }
+
+  /** Tell all from which level on they log; those that start later are started with it. */
+  setLogLevel (level: LogLevel): void {
+    for (const worker of this.#running) send(worker, { kind: 'log-level', level })
   }
 
   /** Tell all to finish what they have begun and to end; resolves when they have, after `timeoutMs` at the latest. */

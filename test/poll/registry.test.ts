@@ -42,6 +42,7 @@ function start (t: Test, options: Partial<RegistryOptions>): PollRegistry {
     release: async () => {},
     recover: async () => {},
     safetyNetMs: 0,
+    maxParked: 1000,
     log: silent,
     ...options
   })

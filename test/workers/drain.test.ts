@@ -12,7 +12,7 @@ t.test('a push that reaches the buffer when the drain has just ended is drained 
   const links = new Links(seededRandom(1))
   let keeper: BufferKeeper | null = null
   const options = { databaseUrl, fileBufferDir: bufferFolder(t) }
-  const main = await startService(t, withRole(options, { kind: 'keeper', onBuffer: opened => { keeper = opened }, onChannels: () => {}, reports: async () => [] }))
+  const main = await startService(t, withRole(options, { kind: 'keeper', onBuffer: opened => { keeper = opened }, onChannels: () => {}, reports: async () => [], setLogLevel: () => {} }))
   const buffer: BufferLink = { send: message => { toKeeper.send(message) }, onMessage: () => {}, onLost: () => {} }
   const fromKeeper = links.way<FromKeeper>(message => { buffer.onMessage(message) })
   const member: Member = { send: message => { fromKeeper.send(message) }, expel: () => { t.fail('it answers') } }

@@ -26,6 +26,8 @@ $$;
 -- minus those in skip. After each spec one row without a request number: when to look again, and its state
 --   ok; no_queue, no_partition: nothing of that name; lease_held: the named partition is leased to somebody
 --   partial: stopped at p_max_bytes; unfinished: cursors still to be made or to be looked at. Look again at once
+-- attempts is on that row how many leases had run out and were taken over, null for none: instances of the version before
+-- do not know of it, and the columns are still those they know.
 create or replace function regent.pop_v1(p_queues text[], p_partitions text[], p_namespaces text[], p_tasks text[], p_groups text[],
                                          p_modes text[], p_since text[], p_waited float8[], p_requests int[], p_batches int[], p_claims int[],
                                          p_auto boolean[], p_tokens text[], p_max_bytes bigint)
@@ -52,6 +54,7 @@ declare
   v_more boolean;
   v_seen boolean;
   v_empty int;              -- partitions that had nothing after all
+  v_expired int;            -- leases taken over
   v_single bigint;
   v_upto bigint;            -- the last position that may be delivered now
   v_committed bigint;
@@ -84,6 +87,7 @@ begin
   for i in 1 .. cardinality(p_groups) loop
     spec := i;
     state := 'no_queue';
+    v_expired := 0;
     v_open := v_last + 1;
     v_last := v_last + p_requests[i];
     v_got := 0;
@@ -154,6 +158,7 @@ begin
           -- Take-over: the lease ran out with these messages still unacknowledged.
           perform regent.count_deliveries(c.partition_id, c.group_id, c.committed, c.lease_to, c.acked);
           c.retried := true;
+          v_expired := v_expired + 1;
         end if;
 
         v_upto := p.head;
@@ -321,7 +326,7 @@ begin
     end loop;
 
     request := null; group_id := null; partition_id := null; partition := null; lease := null; first := null; last := null;
-    at := null; body := null; skip := null; attempts := null;
+    at := null; body := null; skip := null; attempts := nullif(v_expired, 0);
     if v_open <= v_last then
       state := case when v_bytes >= p_max_bytes then 'partial' when v_more then 'unfinished' else state end;
     end if;

@@ -30,6 +30,8 @@ export interface ScenarioOptions {
   servers?: number
   env?: Record<string, string>
   producers?: number
+  /** The folder of the build that the servers begin with, unless it is this one. */
+  build?: string
 }
 
 // The long run: every fault again and again for so many seconds, and none of tap's deadlines (--timeout=0). Else once.
@@ -44,12 +46,12 @@ const LONGEST_MS = 90_000
  * Clients work, a fault is made, everything recovers and is consumed; then the books are compared. `hurt` makes the fault
  * and ends it.
  */
-export async function scenario (t: Test, cluster: Cluster, { servers: count = 1, env = {}, producers = 4 }: ScenarioOptions, hurt: (world: World) => Promise<void>): Promise<void> {
+export async function scenario (t: Test, cluster: Cluster, { servers: count = 1, env = {}, producers = 4, build }: ScenarioOptions, hurt: (world: World) => Promise<void>): Promise<void> {
   t.setTimeout(0)
   const seed = SEED === undefined ? randomInt(1e9) : Number(SEED)
   const database = await cluster.createDatabase()
   const journal = new Journal()
-  const servers = new Servers(t, { journal, databaseUrl: cluster.url(database), count, env })
+  const servers = new Servers(t, { journal, databaseUrl: cluster.url(database), count, env, build })
   const clients = new Clients(servers, journal, seed)
   const untilServing = async (messages = 200): Promise<void> => {
     const [pushed, delivered] = [journal.pushed('queued'), journal.delivered]

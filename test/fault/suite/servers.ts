@@ -2,7 +2,7 @@ import { readdirSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { makeFolder } from '../../fixtures/embedded-postgres.ts'
-import { readyUrl, spawnServer } from '../../fixtures/server-process.ts'
+import { projectDir, readyUrl, spawnServer } from '../../fixtures/server-process.ts'
 import type { ServerProcess } from '../../fixtures/server-process.ts'
 import { request, until } from '../../support.ts'
 import type { Journal } from './journal.ts'
@@ -13,7 +13,7 @@ export interface BufferStatus { maintenanceMode: boolean, bufferedMessages: numb
 // Short deadlines, so that a fault need not last long to outlast them.
 const DEADLINES = { DB_CALL_TIMEOUT: '2000', DB_LOCK_TIMEOUT: '1000', DB_CONNECTION_TIMEOUT: '1000' }
 
-interface Slot { folder: string, process: ServerProcess | null, url: string | null }
+interface Slot { folder: string, build: string, process: ServerProcess | null, url: string | null }
 
 /** Server processes on one database, each with a folder for its file buffer that outlives it. */
 export class Servers {
@@ -22,11 +22,12 @@ export class Servers {
   readonly #env: Record<string, string>
   readonly #slots: Slot[]
 
-  constructor (t: Test, { journal, databaseUrl, count, env }: { journal: Journal, databaseUrl: string, count: number, env: Record<string, string> }) {
+  /** @param build the folder of the build that all of them run until told otherwise */
+  constructor (t: Test, { journal, databaseUrl, count, env, build = projectDir }: { journal: Journal, databaseUrl: string, count: number, env: Record<string, string>, build?: string | undefined }) {
     this.#t = t
     this.#journal = journal
     this.#env = { LOG_LEVEL: 'warn', HOST: '127.0.0.1', DB_POOL_SIZE: '6', ...DEADLINES, ...env, DATABASE_URL: databaseUrl }
-    this.#slots = Array.from({ length: count }, () => ({ folder: join(makeFolder(t), 'file-buffer'), process: null, url: null }))
+    this.#slots = Array.from({ length: count }, () => ({ folder: join(makeFolder(t), 'file-buffer'), build, process: null, url: null }))
   }
 
   get count (): number {
@@ -49,13 +50,22 @@ export class Servers {
   /** Starts one on the folder it had, and waits until it serves. */
   async start (server: number): Promise<void> {
     const slot = this.#slot(server)
-    slot.process = this.spawn(slot.folder, `w${server}`)
+    slot.process = this.spawn(slot.folder, `w${server}`, slot.build)
     slot.url = await readyUrl(slot.process)
     this.#journal.up(server)
   }
 
-  spawn (folder: string, workerId: string): ServerProcess {
-    return spawnServer(this.#t, { env: { ...this.#env, FILE_BUFFER_DIR: folder, WORKER_ID: workerId } })
+  /** What one runs from its next start on. */
+  install (server: number, build: string): void {
+    this.#slot(server).build = build
+  }
+
+  spawn (folder: string, workerId: string, build = projectDir): ServerProcess {
+    return spawnServer(this.#t, {
+      env: { ...this.#env, FILE_BUFFER_DIR: folder, WORKER_ID: workerId },
+      command: [process.execPath, join(build, 'dist/server.js')],
+      cwd: build
+    })
   }
 
   async kill (server: number): Promise<void> {
