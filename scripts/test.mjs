@@ -1,7 +1,7 @@
 // Runs tap against a real PostgreSQL: the one in REGENT_TEST_DATABASE_URL, or an embedded one started for the run.
 // Arguments go to tap. Needs a build: the embedded PostgreSQL is started from dist.
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -14,6 +14,8 @@ let stop = async () => {}
 if (env.REGENT_TEST_DATABASE_URL === undefined) {
   const { startEmbeddedPostgres } = await import('../dist/services/embedded-postgres/start.js')
   const dataDir = await mkdtemp(join(tmpdir(), 'regent-test-'))
+  // Started by root, PostgreSQL and whatever connects to its socket run as other users.
+  await chmod(dataDir, 0o711)
   const database = await startEmbeddedPostgres({ dataDir, log, settings: { max_connections: '400' } })
   env.REGENT_TEST_DATABASE_URL = `postgres://${database.user}@localhost/postgres?host=${encodeURIComponent(database.socketDir)}&port=${database.port}`
   stop = async () => {

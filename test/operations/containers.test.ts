@@ -8,7 +8,7 @@ import { ERRORS } from '../../services/errors.ts'
 import { REGENT_OPTIONS, SERVER_OPTIONS } from '../../services/options.ts'
 import { findProcesses, makeFolder } from '../fixtures/embedded-postgres.ts'
 import { projectDir, readyUrl, spawnServer } from '../fixtures/server-process.ts'
-import { createDatabase, request, startService } from '../support.ts'
+import { createDatabase, request, startService, until } from '../support.ts'
 import { all, command, composeService, imageEnvironment, isSent, read, wordsOf } from './deployment-files.ts'
 
 const dockerfile = read('Dockerfile')
@@ -127,6 +127,7 @@ t.test('as process 1 of its container it still stops in order when it is told to
   const inside = findProcesses(script).find(({ ppid, pid }) => ppid === server.pid && pid !== server.pid)
   if (inside === undefined) throw new Error('the server is not to be found')
   t.match(readFileSync(`/proc/${inside.pid}/status`, 'utf8'), /^NSpid:.*\s1$/m, 'it is process 1 there')
+  await until(async () => (await request(`${url}/health`)).json.load.parkedPops === 1)
   process.kill(inside.pid, 'SIGTERM')
   t.match(await waiting, { status: 200, json: { messages: [] } }, 'whoever waits is answered')
   t.equal(await server.ended, 0, server.output())
