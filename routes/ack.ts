@@ -4,18 +4,19 @@ import { FieldError } from '../services/json/field-error.ts'
 import type { Acknowledgement, AckResult } from '../services/queue/types.ts'
 import { ackGroup, acknowledgement, ackStatus } from './acknowledgement.ts'
 import { isObject, readObject, requiredText } from './body.ts'
+import { sendJsonText } from './json-text.ts'
 
 /** POST /api/v1/ack and /api/v1/ack/batch. Both answer an array, with status 200 also where single items failed. */
 export async function ackRoutes (app: FastifyInstance, { maxItems }: { maxItems: number }): Promise<void> {
   const config = { ...exemptFromPressure, access: 'consume', queueIn: 'handler' } as const
 
-  app.post('/api/v1/ack', { config }, async request => {
+  app.post('/api/v1/ack', { config }, async (request, reply) => {
     const ack = singleAck(readObject(requiredText(request)))
     await app.auth.checkPartitions(request.regentCaller, [ack.partitionId], () => 'partitionId')
-    return wireResults(await app.queue.ack([ack]))
+    return await sendJsonText(reply, resultsText(await app.queue.ack([ack])))
   })
 
-  app.post('/api/v1/ack/batch', { config }, async request => {
+  app.post('/api/v1/ack/batch', { config }, async (request, reply) => {
     const body = readObject(requiredText(request))
     if (!Array.isArray(body.acknowledgments)) throw new FieldError('acknowledgments', 'required', 'acknowledgments array is required')
     if (body.acknowledgments.length > maxItems) {
@@ -24,7 +25,7 @@ export async function ackRoutes (app: FastifyInstance, { maxItems }: { maxItems:
     const group = ackGroup(body.consumerGroup, 'consumerGroup')
     const acks = body.acknowledgments.map((item: unknown, i) => batchAck(item, `acknowledgments[${i}]`, group))
     await app.auth.checkPartitions(request.regentCaller, acks.map(ack => ack.partitionId), i => `acknowledgments[${i}].partitionId`)
-    return wireResults(await app.queue.ack(acks))
+    return await sendJsonText(reply, resultsText(await app.queue.ack(acks)))
   })
 }
 
@@ -52,7 +53,23 @@ function batchAck (item: unknown, path: string, group: string): Acknowledgement 
   return acknowledgement(fields, transactionId, partitionId, group, word, 'Retries exhausted')
 }
 
-function wireResults (results: AckResult[]): object[] {
-  return results.map(({ transactionId, success, error, queue, partition, leaseReleased, dlq }, index) =>
-    ({ index, transactionId, success, error, queueName: queue, partitionName: partition, leaseReleased, dlq }))
+/** The answer, an element per acknowledgement. Neighbours mostly fare the same: what follows their id is built once for them. */
+function resultsText (results: AckResult[]): string {
+  let out = '['
+  let last: AckResult | undefined
+  let rest = ''
+  for (const [index, result] of results.entries()) {
+    if (last === undefined || !isAlike(last, result)) {
+      const { success, error, queue, partition, leaseReleased, dlq } = result
+      rest = JSON.stringify({ success, error, queueName: queue, partitionName: partition, leaseReleased, dlq }).slice(1)
+      last = result
+    }
+    out += `${index === 0 ? '' : ','}{"index":${index},"transactionId":${JSON.stringify(result.transactionId)},${rest}`
+  }
+  return out + ']'
+}
+
+function isAlike (a: AckResult, b: AckResult): boolean {
+  return a.success === b.success && a.error === b.error && a.queue === b.queue && a.partition === b.partition &&
+    a.leaseReleased === b.leaseReleased && a.dlq === b.dlq
 }

@@ -5,8 +5,9 @@ import { checkName } from '../services/json/names.ts'
 import { isTime } from '../services/json/time.ts'
 import type { Delivery, PopRequest, Subscription, Target } from '../services/poll/types.ts'
 import { QUEUE_MODE } from '../services/queue/types.ts'
+import { sendJsonText } from './json-text.ts'
 import { onceGone } from './once-gone.ts'
-import { deliveryText, nothingText } from './pop-reply.ts'
+import { deliveryBytes, nothingText } from './pop-reply.ts'
 import { Query } from './query.ts'
 
 export interface PopRouteOptions {
@@ -55,10 +56,10 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
   })
   delivery = await app.queue.pop(wanted, gone.signal)
   if (delivery !== null && gone.signal.aborted) void app.queue.giveBack(wanted.group, delivery)
-  if (delivery === null) return await reply.type('application/json').send(nothingText(wanted, app.queue.arePopsHeld))
-  let text: string
+  if (delivery === null) return await sendJsonText(reply, nothingText(wanted, app.queue.arePopsHeld))
+  let bytes: Buffer
   try {
-    text = deliveryText(app.queue.keys, wanted, delivery)
+    bytes = deliveryBytes(app.queue.keys, wanted, delivery)
   } catch (error) {
     if (gone.signal.aborted) throw error
     const refused = delivery
@@ -68,9 +69,9 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
     request.log.warn({ err: error }, 'messages that cannot be decrypted here are left out of a delivery')
     if (gone.signal.aborted) void app.queue.giveBack(wanted.group, rest)
     else delivery = rest
-    text = deliveryText(app.queue.keys, wanted, rest)
+    bytes = deliveryBytes(app.queue.keys, wanted, rest)
   }
-  return await reply.type('application/json').send(text)
+  return await reply.type('application/json').send(bytes)
 }
 
 function popRequest (query: Query, target: Target, options: PopRouteOptions): PopRequest {

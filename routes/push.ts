@@ -3,6 +3,7 @@ import { messageId, messageIdPrefix, positionSuffix } from '../services/log/ids.
 import { readPushBody } from '../services/json/push-body.ts'
 import type { BufferedMessage, PushResult, StoredMessage } from '../services/queue/types.ts'
 import { requiredText } from './body.ts'
+import { sendJsonText } from './json-text.ts'
 
 export interface PushRouteOptions { maxItems: number, maxDepth: number }
 
@@ -13,7 +14,7 @@ export async function pushRoutes (app: FastifyInstance, limits: PushRouteOptions
     const { regentCaller: caller } = request
     app.auth.checkQueues(caller, items, i => `items[${i}].queue`)
     const results = await app.queue.push(items, caller?.subject ?? null)
-    return await reply.code(201).type('application/json').send(resultsText(results))
+    return await sendJsonText(reply.code(201), resultsText(results))
   })
 }
 

@@ -264,7 +264,7 @@ export class PollRegistry {
       group: spec.group,
       subscription: oldest?.request.subscription ?? { mode: 'all' },
       waitedMs: () => oldest === undefined ? 0 : this.#now() - oldest.arrivedAt,
-      requests: asked.map(({ request: { batch, partitions, autoAck }, token }) => ({ batch, partitions, autoAck, token }))
+      requests: asked.map(({ request: { batch, partitions, autoAck, waitMs }, token }) => ({ batch, partitions, autoAck, waits: waitMs > 0, token }))
     }
   }
 

@@ -73,5 +73,5 @@ export interface LookSpec {
    * begins "now" begins when it was asked for, also when the look had to wait for its turn.
    */
   waitedMs: () => number
-  requests: { batch: number, partitions: number, autoAck: boolean, token: string }[]
+  requests: { batch: number, partitions: number, autoAck: boolean, waits: boolean, token: string }[]
 }

@@ -25,6 +25,7 @@ import { Deliveries } from './deliveries.ts'
 import { extendLease } from './lease.ts'
 import type { ExtendedLease } from './lease.ts'
 import { PartitionDirectory } from './partition-directory.ts'
+import { PassedBy } from './passed-by.ts'
 import { lookForMessages, recoverClaims, releaseDelivery } from './pop.ts'
 import { Push, availableAfter } from './push.ts'
 import { separateUnreadable } from './readable.ts'
@@ -94,10 +95,11 @@ export class Engine {
     this.#removals = new Removals(pool, log)
     this.#directory = new PartitionDirectory(pool, options.dedupBytes, { onCreated: (queue, count) => { this.counters.partitionsCreated(queue, count) } })
     this.#deliveries = new Deliveries(options.deliveryBytes)
+    const passedBy = new PassedBy()
     this.#registry = new PollRegistry({
       look: async specs => {
         const startedAt = performance.now()
-        const { looks, expiredLeases } = await lookForMessages(pool, specs)
+        const { looks, expiredLeases } = await lookForMessages(pool, passedBy, specs)
         this.counters.looked(performance.now() - startedAt, expiredLeases)
         return looks
       },

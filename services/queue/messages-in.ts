@@ -13,15 +13,18 @@ const NEVER = { deliveries: 0, failures: 0 }
 
 /** The messages of a run, without those that were acknowledged before. */
 export function messagesIn (run: Run): Delivered[] {
-  const lines = run.body.split('\n')
+  const { body } = run
   const skipped = run.skip === null ? null : parseRanges(run.skip)
   const attempts = run.attempts === null ? null : parseAttempts(run.attempts)
   const messages: Delivered[] = []
-  for (const [i, line] of lines.entries()) {
-    const position = run.first + i
-    if (skipped !== null && isIn(skipped, position)) continue
-    const { deliveries, failures } = attempts?.get(position) ?? NEVER
-    messages.push({ position, line, deliveries, failures })
+  for (let position = run.first, from = 0; from <= body.length; position++) {
+    const next = body.indexOf('\n', from)
+    const to = next === -1 ? body.length : next
+    if (skipped === null || !isIn(skipped, position)) {
+      const { deliveries, failures } = attempts?.get(position) ?? NEVER
+      messages.push({ position, line: body.slice(from, to), deliveries, failures })
+    }
+    from = to + 1
   }
   return messages
 }

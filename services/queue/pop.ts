@@ -1,6 +1,7 @@
 import type { Pool } from '../database/pool.ts'
 import { plainArray, textArray } from '../database/literals.ts'
 import type { Delivery, Look, LookSpec } from '../poll/types.ts'
+import type { PassedBy } from './passed-by.ts'
 
 interface PopRow {
   spec: number
@@ -19,8 +20,11 @@ interface PopRow {
   at: string
   body: string
   skip: string | null
-  /** On the row after a spec: how many leases that had run out were taken over. */
   attempts: string | null
+  /** On the row after a spec: how many leases that had run out were taken over, and how the partitions were gone through. */
+  expired: number
+  scan_ms: number | null
+  passed: string | null
 }
 
 /** What a call brought: a look for each spec, and how many leases that had run out it took over. */
@@ -30,11 +34,12 @@ export interface Looked { looks: Look[], expiredLeases: number }
 const MAX_CALL_BYTES = 16 * 1024 * 1024
 
 /** Look for messages for several specs in one call. Everything it claims is in the result. Throws what Pool.call throws. */
-export async function lookForMessages (pool: Pool, specs: LookSpec[]): Promise<Looked> {
+export async function lookForMessages (pool: Pool, passedBy: PassedBy, specs: LookSpec[]): Promise<Looked> {
   const requests = specs.flatMap(spec => spec.requests)
+  const from = specs.map(spec => passedBy.from(spec))
   const rows = await pool.call<PopRow & Record<string, unknown>>((sql, schema) => sql`
-    select spec, request, state, next_ms, queue, namespace, task, group_id, partition_id, partition, lease, first, last, at, body, skip, attempts
-      from ${schema}.pop_v1(${textArray(specs.map(spec => spec.target.queue))}::text::text[],
+    select spec, request, state, next_ms, queue, namespace, task, group_id, partition_id, partition, lease, first, last, at, body, skip, attempts, expired, scan_ms, passed
+      from ${schema}.pop_v2(${textArray(specs.map(spec => spec.target.queue))}::text::text[],
         ${textArray(specs.map(spec => spec.target.partition))}::text::text[], ${textArray(specs.map(spec => spec.target.namespace))}::text::text[],
         ${textArray(specs.map(spec => spec.target.task))}::text::text[], ${textArray(specs.map(spec => spec.group))}::text::text[],
         ${textArray(specs.map(spec => spec.subscription.mode))}::text::text[],
@@ -42,11 +47,18 @@ export async function lookForMessages (pool: Pool, specs: LookSpec[]): Promise<L
         ${plainArray(specs.map(spec => spec.waitedMs()))}::text::float8[], ${plainArray(specs.map(spec => spec.requests.length))}::text::int[],
         ${plainArray(requests.map(request => request.batch))}::text::int[], ${plainArray(requests.map(request => request.partitions))}::text::int[],
         ${plainArray(requests.map(request => request.autoAck ? 't' : 'f'))}::text::boolean[],
-        ${plainArray(requests.map(request => request.token))}::text::text[], ${MAX_CALL_BYTES}::bigint)`, undefined, 'pop')
-  return looksOf(specs, rows)
+        ${plainArray(requests.map(request => request.token))}::text::text[], ${MAX_CALL_BYTES}::bigint,
+        ${textArray(from)}::text::text[],
+        ${plainArray(specs.map(spec => spec.requests.some(request => !request.waits) ? 't' : 'f'))}::text::boolean[])`, undefined, 'pop')
+  return looksOf(specs, rows, (row, i) => {
+    const spec = specs[i]
+    if (spec === undefined || row.scan_ms === null || row.passed === null) return null
+    return passedBy.saw(spec, from[i] ?? null, { scanMs: row.scan_ms, passed: row.passed })
+  })
 }
 
-function looksOf (specs: LookSpec[], rows: PopRow[]): Looked {
+/** @param againMs when a look is to be repeated because it left something out, in milliseconds; null: it did not */
+function looksOf (specs: LookSpec[], rows: PopRow[], againMs: (row: PopRow, spec: number) => number | null): Looked {
   const offsets: number[] = []
   let offset = 0
   for (const spec of specs) {
@@ -60,8 +72,9 @@ function looksOf (specs: LookSpec[], rows: PopRow[]): Looked {
     if (look === undefined) continue
     if (row.request === null) {
       look.state = row.state
-      look.nextMs = row.next_ms
-      expiredLeases += Number(row.attempts ?? 0)
+      const again = againMs(row, row.spec - 1)
+      look.nextMs = again === null ? row.next_ms : Math.min(again, row.next_ms ?? again)
+      expiredLeases += row.expired
       continue
     }
     const index = row.request - 1 - (offsets[row.spec - 1] ?? 0)

@@ -23,8 +23,8 @@ async function middle (measure: () => Promise<number>): Promise<number> {
 }
 
 function pop (queue: string): string {
-  return `select * from regent.pop_v1(array['${queue}'], array[null], array[null], array[null], array['g'], array['all'], array[null],
-    array[0], array[1], array[1], array[1], array[false], array['${randomBytes(9).toString('hex')}'], 1000000)`
+  return `select * from regent.pop_v2(array['${queue}'], array[null], array[null], array[null], array['g'], array['all'], array[null],
+    array[0], array[1], array[1], array[1], array[false], array['${randomBytes(9).toString('hex')}'], 1000000, array[null], array[true])`
 }
 
 async function push (sql: Sql, queue: string): Promise<number> {

@@ -51,9 +51,9 @@ t.test('groups are made before any cursor is locked, so that a deletion and a lo
   const held = await hold(t, sql)
   await held.sql`select from regent.queues where name = 'q' for key share`
   const look = connect(t, first.databaseUrl, 1)`
-    select count(*) from regent.pop_v1(array['q', 'q'], array[null, null]::text[], array[null, null]::text[], array[null, null]::text[], array['g1', 'g2'],
+    select count(*) from regent.pop_v2(array['q', 'q'], array[null, null]::text[], array[null, null]::text[], array[null, null]::text[], array['g1', 'g2'],
       array['all', 'all'], array[null, null]::text[], array[0, 0]::float8[], array[1, 1], array[1, 1], array[1, 1], array[false, false],
-      array[lpad('1', 18, '0'), lpad('2', 18, '0')], 1000000)`.then(rows => rows.length)
+      array[lpad('1', 18, '0'), lpad('2', 18, '0')], 1000000, array[null, null]::text[], array[true, true])`.then(rows => rows.length)
   await untilBlocked(sql)
   // What the deletion wants next: the look must not have it.
   const cursors = await held.sql`select from regent.cursors for update nowait`

@@ -122,7 +122,7 @@ t.test('names and ids break no line, whatever is in them', async t => {
   const path = encodeURIComponent(name)
   t.equal((await call('GET', `/api/v1/pop/queue/${path}?consumerGroup=${path}`)).json.messages.length, 1)
   // What fails on the way to a queue is told with its name.
-  await sql().unsafe('alter function regent.pop_v1 rename to pop_gone')
+  await sql().unsafe('alter function regent.pop_v2 rename to pop_gone')
   await call('GET', `/api/v1/pop/queue/${path}?consumerGroup=${path}`)
   await call('GET', '/health', undefined, { 'x-request-id': '"}{"msg":"forged"' })
   await until(() => linesOf(server).some(({ queue }) => queue === name), LONGEST_MS)

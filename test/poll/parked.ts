@@ -4,7 +4,7 @@ import { createDatabase, startService, until } from '../support.ts'
 import type { Answer, Service } from '../support.ts'
 
 /** A look of the poll registry at the database. */
-export const LOOK = /pop_v1/
+export const LOOK = /pop_v2/
 /** Every statement but those by which health asks whether the database answers, and the notifier whether it hears. */
 export const BUT_HEALTH = /^(?!\s*select 1\s*$|select pg_notify)/
 

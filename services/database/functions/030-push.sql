@@ -69,7 +69,7 @@ create or replace function regent.push_v2(p_limited bigint[], p_adds int[],
                                           p_partitions bigint[], p_versions int[], p_known bigint[], p_windows int[], p_segments int[],
                                           p_counts int[], p_tx bigint[], p_bodies text)
 returns table (idx int, outcome text, base bigint, at_ms float8, foreign_tx text, complete boolean)
-language plpgsql set enable_seqscan = off as $$
+language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
   v_bodies text[] := string_to_array(p_bodies, U&'\001E');

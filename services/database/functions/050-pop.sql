@@ -22,18 +22,25 @@ $$;
 --   p_batches           per request: most messages; p_claims: most partitions; p_auto: committed on delivery, no lease
 --   p_tokens            per request: 18 random hex digits for its lease id
 --   p_max_bytes         stop claiming once this much has been gathered in the whole call
+--   p_from              per spec: partitions that have been available for longer are left out; null: none are. Of a queue's
+--                       partitions only, not of a named one or of a label's queues
+--   p_whole             per spec: they are looked at after all before anybody is left without messages
 -- Rows with a request number (counted through all specs) are runs of messages: positions first .. last of a partition,
 -- minus those in skip. After each spec one row without a request number: when to look again, and its state
 --   ok; no_queue, no_partition: nothing of that name; lease_held: the named partition is leased to somebody
 --   partial: stopped at p_max_bytes; unfinished: cursors still to be made or to be looked at. Look again at once
--- attempts is on that row how many leases had run out and were taken over, null for none: instances of the version before
--- do not know of it, and the columns are still those they know.
-create or replace function regent.pop_v1(p_queues text[], p_partitions text[], p_namespaces text[], p_tasks text[], p_groups text[],
+-- expired is on that row how many leases had run out and were taken over. scan_ms there is what finding the first cursor took:
+-- every claim and acknowledgement leaves a dead index entry behind, in front of those that are looked for, which stays for as long
+-- as the oldest transaction anywhere in the database may still see it. passed is up to when nothing was available, to be given
+-- as p_from the next time; transactions under way for more than 200 ms may still bring something from before.
+drop function if exists regent.pop_v1(text[], text[], text[], text[], text[], text[], text[], float8[], int[], int[], int[], boolean[], text[], bigint);
+create or replace function regent.pop_v2(p_queues text[], p_partitions text[], p_namespaces text[], p_tasks text[], p_groups text[],
                                          p_modes text[], p_since text[], p_waited float8[], p_requests int[], p_batches int[], p_claims int[],
-                                         p_auto boolean[], p_tokens text[], p_max_bytes bigint)
+                                         p_auto boolean[], p_tokens text[], p_max_bytes bigint, p_from text[], p_whole boolean[])
 returns table (spec int, request int, state text, next_ms float8, queue text, namespace text, task text, group_id bigint,
-               partition_id bigint, partition text, lease uuid, first bigint, last bigint, at text, body text, skip text, attempts text)
-language plpgsql set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+               partition_id bigint, partition text, lease uuid, first bigint, last bigint, at text, body text, skip text, attempts text,
+               expired int, scan_ms float8, passed text)
+language plpgsql set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
   q regent.queues;
@@ -41,6 +48,7 @@ declare
   c regent.cursors;
   p record;
   s record;
+  queues refcursor;
   cur refcursor;
   v_open int := 1;          -- the request being served
   v_last int := 0;          -- the last request of this spec
@@ -54,7 +62,7 @@ declare
   v_more boolean;
   v_seen boolean;
   v_empty int;              -- partitions that had nothing after all
-  v_expired int;            -- leases taken over
+  v_from timestamptz;       -- what has been available for longer is left out
   v_single bigint;
   v_upto bigint;            -- the last position that may be delivered now
   v_committed bigint;
@@ -87,7 +95,10 @@ begin
   for i in 1 .. cardinality(p_groups) loop
     spec := i;
     state := 'no_queue';
-    v_expired := 0;
+    expired := 0;
+    scan_ms := null;
+    passed := null;
+    v_from := coalesce(case when p_queues[i] is not null then p_from[i]::timestamptz end, '-infinity');
     v_open := v_last + 1;
     v_last := v_last + p_requests[i];
     v_got := 0;
@@ -95,14 +106,17 @@ begin
     v_next := 'infinity';
     v_more := false;
 
-    for q in
-      select * from regent.queues t where t.name = p_queues[i]
-      union all
-      (select * from regent.queues t
-        where p_queues[i] is null
-          and (p_namespaces[i] is null or t.namespace = p_namespaces[i]) and (p_tasks[i] is null or t.task = p_tasks[i])
-        order by t.priority desc, t.id)
+    -- One statement for both would be planned anew each time.
+    if p_queues[i] is not null then
+      open queues for select * from regent.queues t where t.name = p_queues[i];
+    else
+      open queues for select * from regent.queues t
+        where (p_namespaces[i] is null or t.namespace = p_namespaces[i]) and (p_tasks[i] is null or t.task = p_tasks[i])
+        order by t.priority desc, t.id;
+    end if;
     loop
+      fetch queues into q;
+      exit when not found;
       exit when v_open > v_last or v_bytes >= p_max_bytes;
       queue := q.name;
       namespace := q.namespace;
@@ -128,7 +142,7 @@ begin
       v_empty := 0;
       if v_single is null then
         open cur for select t.* from regent.cursors t
-          where t.group_id = g.id and t.available_at <= v_now and t.available_at < 'infinity'
+          where t.group_id = g.id and t.available_at between v_from and v_now and t.available_at < 'infinity'
           order by t.available_at for update skip locked;
       else
         open cur for select t.* from regent.cursors t
@@ -141,6 +155,16 @@ begin
           exit;
         end if;
         fetch cur into c;
+        if scan_ms is null then
+          scan_ms := extract(epoch from clock_timestamp() - v_now)::float8 * 1000;
+        end if;
+        if not found and v_single is null and p_whole[i] and v_from > '-infinity' then
+          close cur;
+          open cur for select t.* from regent.cursors t
+            where t.group_id = g.id and t.available_at <= v_from order by t.available_at for update skip locked;
+          v_from := '-infinity';
+          fetch cur into c;
+        end if;
         exit when not found;
         v_seen := true;
         if c.available_at > v_now then
@@ -158,7 +182,7 @@ begin
           -- Take-over: the lease ran out with these messages still unacknowledged.
           perform regent.count_deliveries(c.partition_id, c.group_id, c.committed, c.lease_to, c.acked);
           c.retried := true;
-          v_expired := v_expired + 1;
+          expired := expired + 1;
         end if;
 
         v_upto := p.head;
@@ -272,14 +296,14 @@ begin
           update regent.cursors t
             set available_at = v_due, lease_id = null, committed = v_committed, retried = c.retried,
                 acked = t.acked - int8multirange(int8range(null, v_committed, '[]'))
-            where t.partition_id = c.partition_id and t.group_id = c.group_id;
+            where current of cur;
         elsif v_taken = 0 then
           -- Only messages that had been acknowledged out of order.
           update regent.cursors t
             set committed = v_a, lease_id = null, retried = c.retried,
                 acked = t.acked - int8multirange(int8range(null, v_a, '[]')),
                 available_at = case when p.head > v_a then clock_timestamp() else regent.settle_cursor(c.partition_id, v_a) end
-            where t.partition_id = c.partition_id and t.group_id = c.group_id;
+            where current of cur;
         else
           if p_auto[v_open] then
             if c.retried then
@@ -292,13 +316,13 @@ begin
               set committed = v_a, lease_id = null, lease_to = v_a, retried = c.retried, consumed_at = clock_timestamp(),
                   acked = t.acked - int8multirange(int8range(null, v_a, '[]')),
                   available_at = case when p.head > v_a then clock_timestamp() else regent.settle_cursor(c.partition_id, v_a) end
-              where t.partition_id = c.partition_id and t.group_id = c.group_id;
+              where current of cur;
           else
             update regent.cursors t
               set committed = v_committed, lease_id = lease, lease_to = v_a, retried = c.retried,
                   acked = case when v_committed > c.committed then t.acked - int8multirange(int8range(null, v_committed, '[]')) else t.acked end,
                   available_at = clock_timestamp() + make_interval(secs => case q.lease_seconds when 0 then 60 else q.lease_seconds end)
-              where t.partition_id = c.partition_id and t.group_id = c.group_id;
+              where current of cur;
           end if;
           v_claimed := v_claimed + 1;
           if v_claimed >= p_claims[v_open] or v_got >= p_batches[v_open] then
@@ -320,19 +344,23 @@ begin
       end if;
       if v_single is null then
         select t.available_at into v_due from regent.cursors t
-          where t.group_id = g.id and t.available_at < 'infinity' order by t.available_at limit 1;
+          where t.group_id = g.id and t.available_at >= v_from and t.available_at < 'infinity' order by t.available_at limit 1;
         v_next := least(v_next, v_due);
+        if p_queues[i] is not null then
+          passed := least(v_due, v_now - interval '200 milliseconds');
+        end if;
       end if;
     end loop;
+    close queues;
 
     request := null; group_id := null; partition_id := null; partition := null; lease := null; first := null; last := null;
-    at := null; body := null; skip := null; attempts := nullif(v_expired, 0);
+    at := null; body := null; skip := null; attempts := null;
     if v_open <= v_last then
       state := case when v_bytes >= p_max_bytes then 'partial' when v_more then 'unfinished' else state end;
     end if;
     next_ms := regent.ms_until(v_next);
     return next;
-    next_ms := null;
+    next_ms := null; scan_ms := null; passed := null;
   end loop;
 end
 $$;

@@ -16,7 +16,7 @@ create or replace function regent.ack_v1(p_partitions bigint[], p_groups text[],
                                          p_to bigint[], p_others int[], p_positions bigint[], p_kinds text[], p_errors text)
 returns table (unit int, known boolean, queue text, namespace text, task text, partition text, lease_ok boolean, committed bigint,
                acked text, last_position bigint, released boolean, available_ms float8, outcomes text)
-language plpgsql set enable_seqscan = off as $$
+language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
   r record;

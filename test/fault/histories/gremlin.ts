@@ -7,7 +7,7 @@ import type { Instance, World } from './world.ts'
 const STATEMENTS = {
   push: /push_v2/,
   ack: /ack_v1\(/,
-  look: /pop_v1/,
+  look: /pop_v2/,
   transaction: /transaction_v2/,
   partitions: /ensure_partitions_v2/,
   settle: /confirm_duplicates_v1/
