@@ -1,14 +1,17 @@
 // Runs tap against a real PostgreSQL: the one in REGENT_TEST_DATABASE_URL, or an embedded one started for the run.
-// Arguments go to tap. Needs a build: the embedded PostgreSQL is started from dist.
+// Arguments go to tap. Needs a build: the embedded PostgreSQL is started from dist. Everything else is compiled here, once.
 import { spawn } from 'node:child_process'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { compileTests } from './compile-tests.mjs'
 
 const log = { info () {}, warn: console.error, error: console.error }
 const env = { ...process.env }
 // Without a terminal, results only: no progress that is overwritten.
 if (!process.stdout.isTTY) env.CI ??= 'true'
+env.REGENT_TEST_COMPILED = await mkdtemp(join(tmpdir(), 'regent-compiled-'))
+await compileTests(env.REGENT_TEST_COMPILED)
 let stop = async () => {}
 
 if (env.REGENT_TEST_DATABASE_URL === undefined) {
@@ -24,7 +27,9 @@ if (env.REGENT_TEST_DATABASE_URL === undefined) {
   }
 }
 
-const tap = spawn(process.execPath, ['node_modules/.bin/tap', ...process.argv.slice(2)], { stdio: 'inherit', env })
+const loader = new URL('load-compiled.mjs', import.meta.url).href
+const tap = spawn(process.execPath, ['node_modules/.bin/tap', `--node-arg=--import=${loader}`, ...process.argv.slice(2)], { stdio: 'inherit', env })
 const code = await new Promise(resolve => tap.on('exit', (exitCode, signal) => { resolve(signal === null ? exitCode : 1) }))
 await stop()
+await rm(env.REGENT_TEST_COMPILED, { recursive: true, force: true })
 process.exitCode = code ?? 1
