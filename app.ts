@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import auth from './plugins/auth.ts'
 import channels from './plugins/channels.ts'
 import cors from './plugins/cors.ts'
+import documentation from './plugins/documentation.ts'
 import errors from './plugins/errors.ts'
 import fileBuffer from './plugins/file-buffer.ts'
 import maintenance from './plugins/maintenance.ts'
@@ -14,6 +15,7 @@ import queue from './plugins/queue.ts'
 import rateLimit from './plugins/rate-limit.ts'
 import rawJson from './plugins/raw-json.ts'
 import schema from './plugins/schema.ts'
+import telemetry from './plugins/telemetry.ts'
 import { ackRoutes } from './routes/ack.ts'
 import { channelsSocketRoute } from './routes/channels-socket.ts'
 import { channelRoutes } from './routes/channels.ts'
@@ -21,6 +23,7 @@ import { channelsStatusRoutes } from './routes/channels-status.ts'
 import { analyticsRoutes } from './routes/analytics.ts'
 import { groupRoutes } from './routes/groups.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
+import { documentationRoutes } from './routes/documentation.ts'
 import { healthRoutes } from './routes/health.ts'
 import { leaseRoutes } from './routes/lease.ts'
 import { logLevelRoutes } from './routes/log-level.ts'
@@ -103,6 +106,7 @@ async function service (app: FastifyInstance, options: RegentOptions, authorize?
   const connection = connectionOptions(options)
   warnAboutShortParams(app)
 
+  await app.register(telemetry)
   await app.register(errors, { maxBodyBytes: options.maxBodyBytes })
   await app.register(rawJson)
   await app.register(pressure, options)
@@ -116,12 +120,14 @@ async function service (app: FastifyInstance, options: RegentOptions, authorize?
   // Where several processes are one server, the main one does what is to be done once.
   if (role?.kind !== 'worker') await app.register(jobs, { connection, ...options })
   if (role?.kind !== 'worker') await app.register(channels, options)
+  await app.register(documentation, { ...options, isAuthorized: authorize !== undefined })
   await app.register(auth, { ...options, authorize })
   if (options.rateLimitRequests > 0) await app.register(rateLimit, options)
 
   app.addHook('onRoute', route => { route.bodyLimit ??= options.maxBodyBytes })
   // The prefix holds for this instance already; handed on, it would be added once more.
   const { prefix: _prefix, ...limits } = options
+  if (options.documentation) await app.register(documentationRoutes)
   await app.register(healthRoutes, limits)
   await app.register(pushRoutes, limits)
   await app.register(popRoutes, limits)
@@ -131,7 +137,7 @@ async function service (app: FastifyInstance, options: RegentOptions, authorize?
   await app.register(queueRoutes)
   await app.register(statusRoutes, limits)
   if (role?.kind === 'worker') {
-    await app.register(throughMainRoutes, { mainSocket: role.mainSocket })
+    await app.register(throughMainRoutes, { ...limits, mainSocket: role.mainSocket })
   } else {
     await app.register(channelsSocketRoute, { isOpenToAll: authorize === undefined })
     await app.register(channelsStatusRoutes)

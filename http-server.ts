@@ -6,6 +6,7 @@ import { codeOf, faultOf } from './services/database/faults.ts'
 import type { RegentOptions, ServerOptions } from './services/options.ts'
 import regent from './app.ts'
 import { sendError } from './plugins/errors.ts'
+import { addRequestSpans } from './plugins/request-spans.ts'
 import { RegentError } from './services/errors.ts'
 import { limitArrival } from './services/http/arrivals.ts'
 import { dropWhenStalled, limitPipelining, refuseUnreadable } from './services/http/connections.ts'
@@ -13,6 +14,7 @@ import { REQUEST_ID, requestId } from './services/http/request-id.ts'
 import { hideSecrets } from './services/logging/hide-secrets.ts'
 import { loggerOptions } from './services/logging/logger-options.ts'
 import { SECURITY_HEADERS } from './services/http/security-headers.ts'
+import { hasTracerProvider, spanFields } from './services/telemetry/active.ts'
 import type { ProcessRole } from './services/workers/role.ts'
 
 // Names have up to 255 characters, each up to 12 when percent-encoded.
@@ -31,7 +33,7 @@ export class StartError extends Error {
 /** The Fastify instance that `npm start` serves Regent with. @param worker the number of a process that is one of several */
 export function createHttpServer (server: ServerOptions, worker?: number): FastifyInstance {
   const app = Fastify({
-    logger: loggerOptions(server.logLevel, worker),
+    logger: { ...loggerOptions(server.logLevel, worker), ...(hasTracerProvider() ? { mixin: spanFields } : {}) },
     genReqId: requestId,
     // One line per request costs more than the request; metrics count them.
     logController: new LogController({ disableRequestLogging: true }),
@@ -80,6 +82,7 @@ export interface ServiceSetting {
 /** Registers the service. @throws StartError when the configured database cannot be used */
 export async function addService (app: FastifyInstance, options: Partial<RegentOptions>, { isEmbedded, role }: ServiceSetting): Promise<void> {
   try {
+    await addRequestSpans(app)
     await app.register(regent, { ...options, ownsLogger: true, ...(role === undefined ? {} : { role }) })
   } catch (error) {
     const variable = options.databaseUrl === undefined ? 'PG_HOST' : 'DATABASE_URL'

@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 const MARK_OF_A_HOST = 'corsPreflightEnabled'
 const PREFLIGHT = {
   'access-control-allow-methods': 'GET, POST, PUT, DELETE, OPTIONS',
-  'access-control-allow-headers': 'Content-Type, Authorization',
+  'access-control-allow-headers': 'Content-Type, Authorization, traceparent, tracestate',
   'access-control-max-age': '86400',
   // Some browsers wait for a body otherwise.
   'content-length': '0'
@@ -21,7 +21,7 @@ async function corsPlugin (app: FastifyInstance): Promise<void> {
     reply.header('access-control-allow-origin', '*')
     done()
   })
-  app.options('/*', { config: { access: 'public' } }, async (_request, reply) => await reply.code(204).headers(PREFLIGHT).send())
+  app.options('/*', { config: { access: 'public' }, schema: { hide: true } }, async (_request, reply) => await reply.code(204).headers(PREFLIGHT).send())
 }
 
 export default fp(corsPlugin, { name: 'regent-cors', fastify: '5.x' })

@@ -19,9 +19,9 @@ export interface PostgresPluginOptions {
 const CLOSE_TIMEOUT_MS = 5000
 
 async function postgresPlugin (app: FastifyInstance, { connection, poolSize, callTimeoutMs }: PostgresPluginOptions): Promise<void> {
-  const pool = new Pool({ ...connection, poolSize, callTimeoutMs, log: app.log })
+  const pool = new Pool({ ...connection, poolSize, callTimeoutMs, tracer: app.telemetry?.database ?? null, log: app.log })
   app.decorate('postgres', pool)
   app.addHook('onClose', async () => { await pool.close(CLOSE_TIMEOUT_MS) })
 }
 
-export default fp(postgresPlugin, { name: 'regent-postgres', fastify: '5.x' })
+export default fp(postgresPlugin, { name: 'regent-postgres', fastify: '5.x', dependencies: ['regent-telemetry'] })

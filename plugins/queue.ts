@@ -41,6 +41,7 @@ async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): 
     deliveryBytes: options.deliveryMemoryMb * MB,
     keys: new KeyRing(readKeys(options)),
     buffer: bufferOf(app, options),
+    scopes: app.telemetry?.scopes ?? null,
     log: app.log
   })
   app.decorate('queue', engine)
@@ -50,4 +51,4 @@ async function queuePlugin (app: FastifyInstance, options: QueuePluginOptions): 
   app.addHook('onClose', async () => { await engine.close() })
 }
 
-export default fp(queuePlugin, { name: 'regent-queue', fastify: '5.x', dependencies: ['regent-postgres', 'regent-schema', 'regent-file-buffer'] })
+export default fp(queuePlugin, { name: 'regent-queue', fastify: '5.x', dependencies: ['regent-postgres', 'regent-schema', 'regent-file-buffer', 'regent-telemetry'] })

@@ -12,10 +12,15 @@ export interface RateLimitPluginOptions {
 const MOST_CLIENTS = 50_000
 // Work whose acknowledgement, longer lease or reply is refused is done twice; and who looks whether the service is well is to
 // find out how it is.
-const NEVER_LIMITED = [
+const NEVER_LIMITED: readonly string[] = [
   '/api/v1/ack', '/api/v1/ack/batch', '/api/v1/lease/:leaseId/extend', '/api/v1/channels/:channel/requests/:id/reply',
   '/health', '/metrics', '/metrics/prometheus'
 ]
+
+/** Whether a route answers however many requests a client sends. @param path without the prefix */
+export function isNeverLimited (path: string): boolean {
+  return NEVER_LIMITED.includes(path)
+}
 
 /**
  * Answers 429 to a client that sends more requests than allowed within a window, with the time until the next one begins as

@@ -5,18 +5,20 @@ import type { Acknowledgement, AckResult } from '../services/queue/types.ts'
 import { ackGroup, acknowledgement, ackStatus } from './acknowledgement.ts'
 import { isObject, readObject, requiredText } from './body.ts'
 import { sendJsonText } from './json-text.ts'
+import { ackSchemas } from './schemas/ack.ts'
 
 /** POST /api/v1/ack and /api/v1/ack/batch. Both answer an array, with status 200 also where single items failed. */
 export async function ackRoutes (app: FastifyInstance, { maxItems }: { maxItems: number }): Promise<void> {
   const config = { ...exemptFromPressure, access: 'consume', queueIn: 'handler' } as const
+  const schemas = ackSchemas({ maxItems })
 
-  app.post('/api/v1/ack', { config }, async (request, reply) => {
+  app.post('/api/v1/ack', { config, schema: schemas.one }, async (request, reply) => {
     const ack = singleAck(readObject(requiredText(request)))
     await app.auth.checkPartitions(request.regentCaller, [ack.partitionId], () => 'partitionId')
     return await sendJsonText(reply, resultsText(await app.queue.ack([ack])))
   })
 
-  app.post('/api/v1/ack/batch', { config }, async (request, reply) => {
+  app.post('/api/v1/ack/batch', { config, schema: schemas.batch }, async (request, reply) => {
     const body = readObject(requiredText(request))
     if (!Array.isArray(body.acknowledgments)) throw new FieldError('acknowledgments', 'required', 'acknowledgments array is required')
     if (body.acknowledgments.length > maxItems) {

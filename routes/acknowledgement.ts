@@ -5,9 +5,11 @@ import type { Acknowledgement, AckStatus } from '../services/queue/types.ts'
 const STATUSES: Readonly<Record<string, AckStatus>> = {
   completed: 'completed', success: 'completed', failed: 'failed', retry: 'retry', dlq: 'dlq'
 }
+/** The words that mean something, as they are written on the wire. */
+export const ACK_WORDS = Object.keys(STATUSES)
 // A lease id that is no UUID is nobody's lease.
 const NO_LEASE = '00000000-0000-0000-0000-000000000000'
-const MAX_ERROR_CHARACTERS = 10_000
+export const MAX_ERROR_CHARACTERS = 10_000
 
 /** The status of an acknowledgement by its wire word; null for a word that means nothing. */
 export function ackStatus (word: string): AckStatus | null {

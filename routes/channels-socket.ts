@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SOCKET_PATH } from '../plugins/channels.ts'
 import { RegentError } from '../services/errors.ts'
+import { channelsSocketSchema } from './schemas/channels-socket.ts'
 
 // RFC 6455, section 4.4: named where the version asked for cannot be had.
 const VERSION = '13'
@@ -23,7 +24,7 @@ export async function channelsSocketRoute (app: FastifyInstance, { isOpenToAll }
     reply.hijack()
     upgrades.answered(request.raw, reply.raw)
   }
-  app.get(SOCKET_PATH, { config: { access: 'write' }, preHandler: connect, exposeHeadRoute: false }, async (_request, reply) => {
+  app.get(SOCKET_PATH, { config: { access: 'write' }, schema: channelsSocketSchema, preHandler: connect, exposeHeadRoute: false }, async (_request, reply) => {
     reply.headers({ connection: 'upgrade', upgrade: 'websocket' })
     throw new RegentError('RGT_UPGRADE_REQUIRED')
   })

@@ -2,13 +2,16 @@ import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
+import { contextOf } from '../plugins/telemetry.ts'
 import { HttpChannels } from '../services/channels-http/http-channels.ts'
 import type { Id } from '../services/channels/wire.ts'
 import { channelIdOf } from '../services/client/channel-id.ts'
 import { connectLocally } from '../services/client/connect-locally.ts'
 import { fieldError } from '../services/json/field-error.ts'
 import { checkUuid } from '../services/json/names.ts'
+import { headersOfContext } from '../services/trace-context/trace-context.ts'
 import { Query } from './query.ts'
+import { channelSchemas } from './schemas/channels.ts'
 import { bodyOf, goneSignal, leaveBodiesUnread, streamed } from './streamed.ts'
 
 export interface ChannelRouteOptions {
@@ -33,16 +36,17 @@ export async function channelRoutes (app: FastifyInstance, options: ChannelRoute
     closeMs: options.channelsCloseMs
   })
   leaveBodiesUnread(app)
+  const schemas = channelSchemas(options)
 
-  app.post<OfChannel>(REQUESTS, { config: { ...streamed, access: 'write' } }, async (request, reply) => {
+  app.post<OfChannel>(REQUESTS, { config: { ...streamed, access: 'write' }, schema: schemas.send }, async (request, reply) => {
     const channelId = channelOf(request.params)
     const timeoutMs = timeoutOf(new Query(request), options)
-    const answer = await channels.send(channelId, bodyOf(request, reply), timeoutMs, goneSignal(request, reply))
+    const answer = await channels.send(channelId, bodyOf(request, reply), timeoutMs, goneSignal(request, reply), contextOf(app, request))
     return await reply.type('application/octet-stream').send(answer)
   })
 
   // Nor a HEAD route: it would take a request and throw it away. What drains work goes on under pressure.
-  app.get<OfChannel>(`${REQUESTS}/next`, { config: { ...streamed, ...exemptFromPressure, access: 'write' }, exposeHeadRoute: false }, async (request, reply) => {
+  app.get<OfChannel>(`${REQUESTS}/next`, { config: { ...streamed, ...exemptFromPressure, access: 'write' }, schema: schemas.next, exposeHeadRoute: false }, async (request, reply) => {
     const query = new Query(request)
     const channelId = channelOf(request.params)
     const gone = goneSignal(request, reply)
@@ -59,14 +63,15 @@ export async function channelRoutes (app: FastifyInstance, options: ChannelRoute
     }
     return await reply.headers({
       // Browsers would not show them to scripts of other origins.
-      'access-control-expose-headers': 'x-channel-request, x-channel-timeout, location',
+      'access-control-expose-headers': 'x-channel-request, x-channel-timeout, location, traceparent, tracestate',
       'x-channel-request': id,
       'x-channel-timeout': held.remainingMs,
+      ...headersOfContext(held.context),
       location: `${app.prefix}${REQUESTS.replace(':channel', request.params.channel)}/${id}/reply`
     }).type('application/octet-stream').send(Readable.from(message(), { objectMode: false }))
   })
 
-  app.post<OfRequest>(`${REQUESTS}/:id/reply`, { config: { ...streamed, ...exemptFromPressure, access: 'write' } }, async (request, reply) => {
+  app.post<OfRequest>(`${REQUESTS}/:id/reply`, { config: { ...streamed, ...exemptFromPressure, access: 'write' }, schema: schemas.reply }, async (request, reply) => {
     const id = checkUuid(request.params.id, 'id')
     await channels.reply(channelOf(request.params), id, bodyOf(request, reply), goneSignal(request, reply))
     return { success: true }

@@ -11,13 +11,11 @@ import { messageId } from '../services/log/ids.ts'
 import { ackError } from './acknowledgement.ts'
 import { readObject, requiredText } from './body.ts'
 import { Query } from './query.ts'
+import { DEAD_LETTER_ID, DEFAULT_LIMIT, deadLetterSchemas } from './schemas/dead-letters.ts'
 
 interface Entry { Params: { deadLetterId: string } }
 interface Message { Params: { partitionId: string, transactionId: string } }
 
-// Eighteen digits are always within a bigint.
-const ID = /^[1-9]\d{0,17}$/
-const DEFAULT_LIMIT = 100
 const MOVED_BY_REQUEST = 'Moved to the dead letters by request'
 
 /**
@@ -25,9 +23,10 @@ const MOVED_BY_REQUEST = 'Moved to the dead letters by request'
  * it. Data is the client's own JSON text, spliced into the answers.
  */
 export async function deadLetterRoutes (app: FastifyInstance, { maxItems }: { maxItems: number }): Promise<void> {
+  const schemas = deadLetterSchemas(maxItems)
   const context: RedriveContext = { pool: app.postgres, announce: events => { app.queue.announce(events) } }
 
-  app.get('/api/v1/dlq', { config: { access: 'read', queueIn: 'query' } }, async (request, reply) => {
+  app.get('/api/v1/dlq', { schema: schemas.list, config: { access: 'read', queueIn: 'query' } }, async (request, reply) => {
     const query = new Query(request)
     const page = query.page(DEFAULT_LIMIT)
     const filter = {
@@ -44,39 +43,43 @@ export async function deadLetterRoutes (app: FastifyInstance, { maxItems }: { ma
       `{"messages":[${deadLetters.map(wireText).join(',')}],"pagination":${JSON.stringify(page)},"total":${total}}`)
   })
 
-  app.get<Entry>('/api/v1/dlq/:deadLetterId', { config: { access: 'read', queueIn: 'handler' } }, async (request, reply) => {
+  app.get<Entry>('/api/v1/dlq/:deadLetterId', { schema: schemas.describe, config: { access: 'read', queueIn: 'handler' } }, async (request, reply) => {
     const deadLetter = await getDeadLetter(app.postgres, app.queue.keys, await ownEntryId(request))
     if (deadLetter === null) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
     return await reply.type('application/json').send(wireText(deadLetter))
   })
 
-  app.post('/api/v1/dlq/redrive', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+  app.post('/api/v1/dlq/redrive', { schema: schemas.redrive, config: { access: 'write', queueIn: 'handler' } }, async request => {
     const { selection, limit } = await ownSelection(request)
     return { success: true, ...await redriveDeadLetters(context, selection, limit) }
   })
 
-  app.post<Entry>('/api/v1/dlq/:deadLetterId/redrive', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+  app.post<Entry>('/api/v1/dlq/:deadLetterId/redrive', { schema: schemas.redriveOne, config: { access: 'write', queueIn: 'handler' } }, async request => {
     const { redriven, remaining } = await redriveDeadLetters(context, only(await ownEntryId(request)), 1)
     if (redriven === 0 && remaining === 0) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
     return { success: true, redriven, remaining }
   })
 
-  app.post('/api/v1/dlq/purge', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+  app.post('/api/v1/dlq/purge', { schema: schemas.purge, config: { access: 'write', queueIn: 'handler' } }, async request => {
     const { selection, limit } = await ownSelection(request)
     return { success: true, ...await purgeDeadLetters(app.postgres, selection, limit) }
   })
 
-  app.delete<Entry>('/api/v1/dlq/:deadLetterId', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+  app.delete<Entry>('/api/v1/dlq/:deadLetterId', { schema: schemas.purgeOne, config: { access: 'write', queueIn: 'handler' } }, async request => {
     const { purged, remaining } = await purgeDeadLetters(app.postgres, only(await ownEntryId(request)), 1)
     if (purged === 0 && remaining === 0) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
     return { success: true, purged, remaining }
   })
 
-  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/retry', { config: { access: 'write', queueIn: 'partition' } }, async request => {
+  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/retry', {
+    schema: schemas.retryMessage, config: { access: 'write', queueIn: 'partition' }
+  }, async request => {
     return { success: true, ...request.params, ...await retryMessage(context, request.params) }
   })
 
-  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/dlq', { config: { access: 'write', queueIn: 'partition' } }, async request => {
+  app.post<Message>('/api/v1/messages/:partitionId/:transactionId/dlq', {
+    schema: schemas.moveMessage, config: { access: 'write', queueIn: 'partition' }
+  }, async request => {
     const body = optionalObject(request)
     const consumerGroups = await moveToDeadLetters(context, request.params, optionalName(body, 'consumerGroup'), ackError(body.error, MOVED_BY_REQUEST))
     return { success: true, ...request.params, moved: consumerGroups.length, consumerGroups }
@@ -99,7 +102,7 @@ export async function deadLetterRoutes (app: FastifyInstance, { maxItems }: { ma
 }
 
 function wireText (deadLetter: DeadLetter): string {
-  const { id, partitionId, position, transactionId, traceId, producerSub, queue, partition, group, error, retryCount, data, dataError, createdAt, failedAt } = deadLetter
+  const { id, partitionId, position, transactionId, traceId, producerSub, traceparent, tracestate, queue, partition, group, error, retryCount, data, dataError, createdAt, failedAt } = deadLetter
   const fields = {
     deadLetterId: id,
     id: messageId(partitionId, position),
@@ -112,6 +115,8 @@ function wireText (deadLetter: DeadLetter): string {
     retryCount,
     traceId,
     producerSub,
+    traceparent,
+    tracestate,
     createdAt,
     failedAt,
     ...(dataError === null ? {} : { dataError })
@@ -121,7 +126,7 @@ function wireText (deadLetter: DeadLetter): string {
 
 /** The entry that a path names; what cannot be one is unknown. */
 function entryId ({ deadLetterId }: Entry['Params']): string {
-  if (!ID.test(deadLetterId)) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
+  if (!DEAD_LETTER_ID.test(deadLetterId)) throw new RegentError('RGT_DEAD_LETTER_UNKNOWN')
   return deadLetterId
 }
 
@@ -148,7 +153,7 @@ function readIds (value: unknown, maxItems: number): string[] | null {
   if (!Array.isArray(value)) throw new FieldError('ids', 'type', 'ids: must be an array')
   if (value.length > maxItems) throw new FieldError('ids', 'too_many', `ids: At most ${maxItems} ids are allowed`)
   return value.map((id: unknown, i) => {
-    if (typeof id !== 'string' || !ID.test(id)) throw new FieldError(`ids[${i}]`, 'type', `ids[${i}]: must be the deadLetterId of a dead letter`)
+    if (typeof id !== 'string' || !DEAD_LETTER_ID.test(id)) throw new FieldError(`ids[${i}]`, 'type', `ids[${i}]: must be the deadLetterId of a dead letter`)
     return id
   })
 }

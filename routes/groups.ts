@@ -10,46 +10,49 @@ import { checkName } from '../services/json/names.ts'
 import { checkTime } from '../services/json/time.ts'
 import { readObject, requiredText } from './body.ts'
 import { Query } from './query.ts'
+import { DEFAULT_MIN_LAG_SECONDS, MOST_PARTITIONS, WHOLE_TEXT, groupSchemas } from './schemas/groups.ts'
 
 interface Group { group: string }
 interface GroupQueue extends Group { queue: string }
 interface GroupPartition extends GroupQueue { partition: string }
 
 const BASE = '/api/v1/consumer-groups'
-const HOUR_SECONDS = 3600
-// The compatible server has no limit; one answer with every partition of a large queue would hold up everything else.
-const MOST_PARTITIONS = 10_000
 
 /** Consumer groups: lists with lag, deletion, subscription and seek (http-api.md, section 4). */
 export async function groupRoutes (app: FastifyInstance): Promise<void> {
   const announce: Announce = events => { app.queue.announce(events) }
 
-  app.get(BASE, { config: { access: 'read' } }, async () => await listGroups(app.postgres))
+  app.get(BASE, { schema: groupSchemas.list, config: { access: 'read' } }, async () => await listGroups(app.postgres))
 
-  app.get(`${BASE}/lagging`, { config: { access: 'read' } }, async request => {
+  app.get(`${BASE}/lagging`, { schema: groupSchemas.lagging, config: { access: 'read' } }, async request => {
     const query = new Query(request)
     return await listLagging(app.postgres, minLagSeconds(query), query.page(MOST_PARTITIONS, MOST_PARTITIONS))
   })
 
-  app.get<{ Params: Group }>(`${BASE}/:group`, { config: { access: 'read' } }, async request => {
+  app.get<{ Params: Group }>(`${BASE}/:group`, { schema: groupSchemas.describe, config: { access: 'read' } }, async request => {
     checkNames(request.params)
     const page = new Query(request).page(MOST_PARTITIONS, MOST_PARTITIONS)
     return Object.fromEntries(await describeGroup(app.postgres, request.params.group, page))
   })
 
-  app.delete<{ Params: Group }>(`${BASE}/:group`, { config: { access: 'admin' } }, async request => await remove(request, request.params.group, null))
+  app.delete<{ Params: Group }>(`${BASE}/:group`, { schema: groupSchemas.remove, config: { access: 'admin' } }, async request =>
+    await remove(request, request.params.group, null))
 
-  app.delete<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue`, { config: { access: 'admin', queueIn: 'path' } }, async request =>
+  app.delete<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue`, {
+    schema: groupSchemas.removeOfQueue, config: { access: 'admin', queueIn: 'path' }
+  }, async request =>
     await remove(request, request.params.group, request.params.queue))
 
-  app.post<{ Params: Group }>(`${BASE}/:group/subscription`, { config: { access: 'write' } }, async request => {
+  app.post<{ Params: Group }>(`${BASE}/:group/subscription`, { schema: groupSchemas.subscribe, config: { access: 'write' } }, async request => {
     checkNames(request.params)
     const { group } = request.params
     const since = subscriptionTimestamp(readObject(requiredText(request)))
     return { success: true, consumerGroup: group, newTimestamp: since, rowsUpdated: await updateSubscription(app.postgres, group, since) }
   })
 
-  app.post<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue/seek`, { config: { access: 'write', queueIn: 'path' } }, async request => {
+  app.post<{ Params: GroupQueue }>(`${BASE}/:group/queues/:queue/seek`, {
+    schema: groupSchemas.seek, config: { access: 'write', queueIn: 'path' }
+  }, async request => {
     checkNames(request.params)
     const { group, queue } = request.params
     const target = seekTarget(readObject(requiredText(request)))
@@ -66,7 +69,9 @@ export async function groupRoutes (app: FastifyInstance): Promise<void> {
   })
 
   // Clients send nothing, `{}` or `[]`, and mean the end.
-  app.post<{ Params: GroupPartition }>(`${BASE}/:group/queues/:queue/partitions/:partition/seek`, { config: { access: 'write', queueIn: 'path' } }, async request => {
+  app.post<{ Params: GroupPartition }>(`${BASE}/:group/queues/:queue/partitions/:partition/seek`, {
+    schema: groupSchemas.seekPartition, config: { access: 'write', queueIn: 'path' }
+  }, async request => {
     checkNames(request.params)
     const { group, queue, partition } = request.params
     const text = typeof request.body === 'string' ? request.body : ''
@@ -93,8 +98,8 @@ function checkNames (names: object): void {
 /** The age from which a partition is listed; unlike other numbers in queries it is refused when it cannot be read. */
 function minLagSeconds (query: Query): number {
   const text = query.text('minLagSeconds')
-  const seconds = text === null ? HOUR_SECONDS : query.integer('minLagSeconds', NaN)
-  if (Number.isNaN(seconds) || (text !== null && !/^\s*[+-]?\d+\s*$/.test(text))) {
+  const seconds = text === null ? DEFAULT_MIN_LAG_SECONDS : query.integer('minLagSeconds', NaN)
+  if (Number.isNaN(seconds) || (text !== null && !WHOLE_TEXT.test(text))) {
     throw new FieldError('minLagSeconds', 'type', 'minLagSeconds: must be a whole number of seconds')
   }
   return seconds

@@ -1,17 +1,18 @@
-import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
-import { packageRoot } from '../services/package-root.ts'
+import { untraced } from '../plugins/telemetry.ts'
+import { packageVersion } from '../services/package-root.ts'
 import { workerNumber } from '../services/worker-number.ts'
+import { healthSchema } from './schemas/health.ts'
 
 // A probe must be answered quickly, also when the database is not.
 const CHECK_TIMEOUT_MS = 2000
 
 /** GET /health: 200 when the database answers, else 503. */
 export async function healthRoutes (app: FastifyInstance, { workerId }: { workerId: string }): Promise<void> {
-  const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot()), 'utf8')) as { version: string }
+  const version = packageVersion()
 
-  app.get('/health', { config: { ...exemptFromPressure, access: 'public' }, logLevel: 'warn' }, async (request, reply) => {
+  app.get('/health', { config: { ...exemptFromPressure, ...untraced, access: 'public' }, schema: healthSchema, logLevel: 'warn' }, async (request, reply) => {
     let isConnected = true
     try {
       await app.postgres.call(sql => sql`select 1`, CHECK_TIMEOUT_MS)

@@ -4,21 +4,20 @@ import { RegentError } from '../services/errors.ts'
 import { FieldError } from '../services/json/field-error.ts'
 import { ackLease } from './acknowledgement.ts'
 import { readObject } from './body.ts'
-
-const DEFAULT_SECONDS = 60
-const MAX_SECONDS = 366 * 86_400
+import { LEASE_SECONDS, leaseSchema } from './schemas/lease.ts'
 
 /**
  * POST /api/v1/lease/:leaseId/extend. Clients send `{}`, `[]` or nothing. The answer carries the new end under the three
  * names that clients look for; a lease that is gone is an error status, or they would report success.
  */
 export async function leaseRoutes (app: FastifyInstance): Promise<void> {
-  app.post<{ Params: { leaseId: string } }>('/api/v1/lease/:leaseId/extend', { config: { ...exemptFromPressure, access: 'consume', queueIn: 'handler' } }, async request => {
+  app.post<{ Params: { leaseId: string } }>('/api/v1/lease/:leaseId/extend', { config: { ...exemptFromPressure, access: 'consume', queueIn: 'handler' }, schema: leaseSchema }, async request => {
     const { leaseId } = request.params
+    const { default: fallback, min, max } = LEASE_SECONDS
     const text = typeof request.body === 'string' ? request.body : ''
-    const seconds = text === '' ? DEFAULT_SECONDS : readObject(text).seconds ?? DEFAULT_SECONDS
-    if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < 0 || seconds > MAX_SECONDS) {
-      throw new FieldError('seconds', 'range', `seconds: must be a whole number between 0 and ${MAX_SECONDS}`)
+    const seconds = text === '' ? fallback : readObject(text).seconds ?? fallback
+    if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < min || seconds > max) {
+      throw new FieldError('seconds', 'range', `seconds: must be a whole number between ${min} and ${max}`)
     }
     const id = ackLease(leaseId)
     if (id === null) throw new RegentError('RGT_LEASE_UNKNOWN')

@@ -11,17 +11,15 @@ import type { ConsumptionMode, ListedMessage, MessageStatus } from '../services/
 import type { Available } from '../services/queue/types.ts'
 import { describeQueue } from '../services/resources/queues.ts'
 import { Query } from './query.ts'
+import { LIST_LIMIT, QUEUE_LIST_LIMIT, messageSchemas } from './schemas/messages.ts'
 
 interface MessageParams { partitionId: string, transactionId: string }
-
-const LIST_LIMIT = 200
-const QUEUE_LIST_LIMIT = 50
 
 /** Browsing messages and deleting them (http-api.md 5.7, 5.13 to 5.15 and the clear route of section 8). */
 export async function messageRoutes (app: FastifyInstance): Promise<void> {
   const announce = (events: Available[]): void => { app.queue.announce(events) }
 
-  app.get('/api/v1/messages', { config: { access: 'read', queueIn: 'query' } }, async request => {
+  app.get('/api/v1/messages', { config: { access: 'read', queueIn: 'query' }, schema: messageSchemas.list }, async request => {
     const query = new Query(request)
     const page = query.page(LIST_LIMIT)
     const filter = {
@@ -37,7 +35,7 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
     return { messages: messages.map(wireMessage), mode: wireMode(mode), pagination: page }
   })
 
-  app.get<{ Params: { queue: string } }>('/api/v1/status/queues/:queue/messages', { config: { access: 'read', queueIn: 'path' } }, async request => {
+  app.get<{ Params: { queue: string } }>('/api/v1/status/queues/:queue/messages', { config: { access: 'read', queueIn: 'path' }, schema: messageSchemas.listOfQueue }, async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
     const page = new Query(request).page(QUEUE_LIST_LIMIT)
@@ -49,14 +47,14 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
     })
   })
 
-  app.get<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', { config: { access: 'read', queueIn: 'partition' } }, async (request, reply) => {
+  app.get<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', { config: { access: 'read', queueIn: 'partition' }, schema: messageSchemas.show }, async (request, reply) => {
     const { partition, transactionId } = readParams(request)
     const message = partition === null ? null : await describeMessage(app.postgres, app.queue.keys, partition, transactionId)
     if (message === null) throw new RegentError('RGT_MESSAGE_UNKNOWN')
     return await reply.type('application/json').send(detailText(message))
   })
 
-  app.delete<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', { config: { access: 'write', queueIn: 'partition' } }, async request => {
+  app.delete<{ Params: MessageParams }>('/api/v1/messages/:partitionId/:transactionId', { config: { access: 'write', queueIn: 'partition' }, schema: messageSchemas.remove }, async request => {
     const { partition, transactionId } = readParams(request)
     const success = partition !== null && await deleteMessage({ pool: app.postgres, announce }, partition, transactionId)
     return {
@@ -67,7 +65,7 @@ export async function messageRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.delete<{ Params: { queue: string } }>('/api/v1/queues/:queue/clear', { config: { access: 'admin', queueIn: 'path' } }, async request => {
+  app.delete<{ Params: { queue: string } }>('/api/v1/queues/:queue/clear', { config: { access: 'admin', queueIn: 'path' }, schema: messageSchemas.clear }, async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
     const partition = new Query(request).name('partition')
@@ -114,6 +112,8 @@ function wireMessage (message: ListedMessage) {
     busStatus: { consumedBy: message.consumedBy, totalGroups: message.totalGroups },
     traceId: message.traceId,
     producerSub: message.producerSub,
+    traceparent: message.traceparent,
+    tracestate: message.tracestate,
     queuePriority: message.priority,
     createdAt: message.createdAt,
     leaseExpiresAt: message.leaseExpiresAt
@@ -134,6 +134,8 @@ function detailText (message: MessageDetail): string {
     isEncrypted: message.isEncrypted,
     traceId: message.traceId,
     producerSub: message.producerSub,
+    traceparent: message.traceparent,
+    tracestate: message.tracestate,
     createdAt: message.createdAt,
     errorMessage: message.errorMessage,
     retryCount: message.retryCount,

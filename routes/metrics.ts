@@ -1,10 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
+import { untraced } from '../plugins/telemetry.ts'
 import type { BrokerFigures } from '../services/channels/broker.ts'
+import { metricsSchema } from './schemas/metrics.ts'
 
 /** GET /metrics: this process, as JSON */
 export async function metricsRoutes (app: FastifyInstance): Promise<void> {
-  const route = { config: { ...exemptFromPressure, access: 'public' }, logLevel: 'warn' } as const
+  const route = { config: { ...exemptFromPressure, ...untraced, access: 'public' }, schema: metricsSchema, logLevel: 'warn' } as const
 
   app.get('/metrics', route, async () => {
     const { uptimeSeconds, requests, messages, pool } = app.metrics.figures()

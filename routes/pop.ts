@@ -9,45 +9,44 @@ import { sendJsonText } from './json-text.ts'
 import { onceGone } from './once-gone.ts'
 import { deliveryBytes, nothingText } from './pop-reply.ts'
 import { Query } from './query.ts'
+import { popNumbers, popSchemas } from './schemas/pop.ts'
+import type { PopRouteOptions } from './schemas/pop.ts'
 
-export interface PopRouteOptions {
-  defaultTimeoutMs: number
-  defaultBatchSize: number
-  defaultSubscriptionMode: string
-  maxBatchSize: number
-}
+/** What is made of the query of a pop. */
+type PopRules = ReturnType<typeof popNumbers> & Pick<PopRouteOptions, 'defaultSubscriptionMode'>
 
-const MOST_PARTITIONS = 10_000
 // `all` and `earliest` are the others.
 const NEW_MODES = new Set(['new', 'new-only', 'latest'])
 
 /** GET /api/v1/pop… : one partition, any partition of a queue, or any queue with a label. */
 export async function popRoutes (app: FastifyInstance, options: PopRouteOptions): Promise<void> {
+  const schemas = popSchemas(options)
+  const rules = { ...popNumbers(options), defaultSubscriptionMode: options.defaultSubscriptionMode }
   // No HEAD routes: one would claim messages and throw them away with its body.
   const labelled = { config: { ...exemptFromPressure, access: 'consume' }, exposeHeadRoute: false } as const
   const route = { ...labelled, config: { ...labelled.config, queueIn: 'path' } } as const
 
-  app.get<{ Params: { queue: string, partition: string } }>('/api/v1/pop/queue/:queue/partition/:partition', route, async (request, reply) => {
+  app.get<{ Params: { queue: string, partition: string } }>('/api/v1/pop/queue/:queue/partition/:partition', { ...route, schema: schemas.ofPartition }, async (request, reply) => {
     const { queue, partition } = request.params
     checkName(partition, 'partition')
-    return await pop(app, request, reply, { queue, partition, namespace: null, task: null }, options)
+    return await pop(app, request, reply, { queue, partition, namespace: null, task: null }, rules)
   })
 
-  app.get<{ Params: { queue: string } }>('/api/v1/pop/queue/:queue', route, async (request, reply) => {
-    return await pop(app, request, reply, { queue: request.params.queue, partition: null, namespace: null, task: null }, options)
+  app.get<{ Params: { queue: string } }>('/api/v1/pop/queue/:queue', { ...route, schema: schemas.ofQueue }, async (request, reply) => {
+    return await pop(app, request, reply, { queue: request.params.queue, partition: null, namespace: null, task: null }, rules)
   })
 
-  app.get('/api/v1/pop', labelled, async (request, reply) => {
+  app.get('/api/v1/pop', { ...labelled, schema: schemas.byLabel }, async (request, reply) => {
     const query = new Query(request)
     const namespace = query.text('namespace')
     const task = query.text('task')
     if (namespace === null && task === null) throw new FieldError('namespace', 'required', 'namespace or task is required')
-    return await pop(app, request, reply, { queue: null, partition: null, namespace, task }, options)
+    return await pop(app, request, reply, { queue: null, partition: null, namespace, task }, rules)
   })
 }
 
-async function pop (app: FastifyInstance, request: FastifyRequest, reply: FastifyReply, target: Target, options: PopRouteOptions): Promise<FastifyReply> {
-  const wanted = popRequest(new Query(request), target, options)
+async function pop (app: FastifyInstance, request: FastifyRequest, reply: FastifyReply, target: Target, rules: PopRules): Promise<FastifyReply> {
+  const wanted = popRequest(new Query(request), target, rules)
   const gone = new AbortController()
   let delivery: Delivery | null = null
   onceGone(request, reply, () => {
@@ -56,7 +55,10 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
   })
   delivery = await app.queue.pop(wanted, gone.signal)
   if (delivery !== null && gone.signal.aborted) void app.queue.giveBack(wanted.group, delivery)
-  if (delivery === null) return await sendJsonText(reply, nothingText(wanted, app.queue.arePopsHeld))
+  if (delivery === null) {
+    app.telemetry?.received(request, wanted, null)
+    return await sendJsonText(reply, nothingText(wanted, app.queue.arePopsHeld))
+  }
   let bytes: Buffer
   try {
     bytes = deliveryBytes(app.queue.keys, wanted, delivery)
@@ -71,24 +73,24 @@ async function pop (app: FastifyInstance, request: FastifyRequest, reply: Fastif
     else delivery = rest
     bytes = deliveryBytes(app.queue.keys, wanted, rest)
   }
+  app.telemetry?.received(request, wanted, delivery)
   return await reply.type('application/json').send(bytes)
 }
 
-function popRequest (query: Query, target: Target, options: PopRouteOptions): PopRequest {
+function popRequest (query: Query, target: Target, rules: PopRules): PopRequest {
   if (target.queue !== null) checkName(target.queue, 'queue')
   if (target.namespace !== null) checkName(target.namespace, 'namespace')
   if (target.task !== null) checkName(target.task, 'task')
   const group = query.text('consumerGroup') ?? QUEUE_MODE
   checkName(group, 'consumerGroup')
-  const timeoutMs = query.integer('timeout', options.defaultTimeoutMs)
   return {
     target,
     group,
-    batch: Math.min(Math.max(query.integer('batch', options.defaultBatchSize), 1), options.maxBatchSize),
-    partitions: Math.min(Math.max(query.integer('partitions', 1), 1), MOST_PARTITIONS),
+    batch: query.within('batch', rules.batch),
+    partitions: query.within('partitions', rules.partitions),
     autoAck: query.flag('autoAck'),
-    subscription: group === QUEUE_MODE ? { mode: 'all' } : subscription(query, options.defaultSubscriptionMode),
-    waitMs: query.flag('wait') ? Math.max(timeoutMs, 0) : 0
+    subscription: group === QUEUE_MODE ? { mode: 'all' } : subscription(query, rules.defaultSubscriptionMode),
+    waitMs: query.flag('wait') ? query.within('timeout', rules.timeout) : 0
   }
 }
 

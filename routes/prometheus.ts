@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
+import { untraced } from '../plugins/telemetry.ts'
 import { reportOf } from '../services/metrics/process-report.ts'
 import type { ProcessReport } from '../services/metrics/process-report.ts'
 import { scrape } from '../services/metrics/prometheus.ts'
 import { QueueLag } from '../services/metrics/queue-lag.ts'
+import { prometheusSchema } from './schemas/prometheus.ts'
 
 export interface PrometheusRouteOptions {
   workerId: string
@@ -23,7 +25,7 @@ export async function prometheusRoute (app: FastifyInstance, options: Prometheus
   const lag = new QueueLag({ pool: app.postgres, maxPairs: metricsMaxQueues, log: app.log })
   const bufferMaxBytes = app.fileBuffer === null ? 0 : fileBufferMaxMb * MB
 
-  app.get('/metrics/prometheus', { config: { ...exemptFromPressure, access: 'public' }, logLevel: 'warn' }, async (_request, reply) => {
+  app.get('/metrics/prometheus', { config: { ...exemptFromPressure, ...untraced, access: 'public' }, schema: prometheusSchema, logLevel: 'warn' }, async (_request, reply) => {
     const text = await scrape(app.postgres, {
       processes: [reportOf(workerId, sources), ...await reportsOfOthers?.() ?? []],
       failover: app.queue.failover,

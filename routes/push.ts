@@ -1,19 +1,22 @@
 import type { FastifyInstance } from 'fastify'
+import { contextOf } from '../plugins/telemetry.ts'
 import { messageId, messageIdPrefix, positionSuffix } from '../services/log/ids.ts'
 import { readPushBody } from '../services/json/push-body.ts'
 import type { BufferedMessage, PushResult, StoredMessage } from '../services/queue/types.ts'
 import { requiredText } from './body.ts'
 import { sendJsonText } from './json-text.ts'
+import { pushSchema } from './schemas/push.ts'
 
 export interface PushRouteOptions { maxItems: number, maxDepth: number }
 
 /** POST /api/v1/push */
 export async function pushRoutes (app: FastifyInstance, limits: PushRouteOptions): Promise<void> {
-  app.post('/api/v1/push', { config: { access: 'produce', queueIn: 'handler' } }, async (request, reply) => {
+  app.post('/api/v1/push', { config: { access: 'produce', queueIn: 'handler' }, schema: pushSchema(limits) }, async (request, reply) => {
     const { items } = readPushBody(requiredText(request), limits)
     const { regentCaller: caller } = request
     app.auth.checkQueues(caller, items, i => `items[${i}].queue`)
-    const results = await app.queue.push(items, caller?.subject ?? null)
+    app.telemetry?.sent(request, items)
+    const results = await app.queue.push(items, { producerSub: caller?.subject ?? null, context: contextOf(app, request) })
     return await sendJsonText(reply.code(201), resultsText(results))
   })
 }

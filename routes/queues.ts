@@ -4,10 +4,11 @@ import { checkName } from '../services/json/names.ts'
 import { messageId, queueUuid } from '../services/log/ids.ts'
 import { readGivenOptions, readQueueOptions } from '../services/queue/queue-options.ts'
 import { isObject, readObject, requiredText } from './body.ts'
+import { queueSchemas } from './schemas/queues.ts'
 
 /** POST /api/v1/configure and DELETE /api/v1/resources/queues/:queue */
 export async function queueRoutes (app: FastifyInstance): Promise<void> {
-  app.post('/api/v1/configure', { config: { access: 'write', queueIn: 'handler' } }, async request => {
+  app.post('/api/v1/configure', { config: { access: 'write', queueIn: 'handler' }, schema: queueSchemas.configure }, async request => {
     const body = readObject(requiredText(request))
     const { queue } = body
     if (typeof queue !== 'string') throw new FieldError('queue', 'required', 'queue is required')
@@ -26,7 +27,7 @@ export async function queueRoutes (app: FastifyInstance): Promise<void> {
     return { configured: true, queue, namespace, task, queueId: queueUuid(queueId), partitionId: messageId(partitionId, 0), options }
   })
 
-  app.delete<{ Params: { queue: string } }>('/api/v1/resources/queues/:queue', { config: { access: 'admin', queueIn: 'handler' } }, async request => {
+  app.delete<{ Params: { queue: string } }>('/api/v1/resources/queues/:queue', { config: { access: 'admin', queueIn: 'handler' }, schema: queueSchemas.remove }, async request => {
     const { queue } = request.params
     checkName(queue, 'queue')
     // The PHP client writes a space as a plus here, and only here.

@@ -8,16 +8,13 @@ import type { PartitionSummary } from '../services/resources/partitions.ts'
 import { describeQueue, listQueues } from '../services/resources/queues.ts'
 import type { QueueFilter, QueueSummary } from '../services/resources/queues.ts'
 import { Query } from './query.ts'
+import { DEFAULT_LIMIT, MOST, resourceSchemas } from './schemas/resources.ts'
 
 interface QueueParams { queue: string }
 
-const DEFAULT_LIMIT = 100
-// The compatible server has no limit; one answer with every partition of a large queue would hold up everything else.
-const MOST = 10_000
-
 /** Queues, partitions and labels with their counts (http-api.md 5.5, 5.6, 5.9 to 5.12 and two routes of section 8). */
 export async function resourceRoutes (app: FastifyInstance): Promise<void> {
-  app.get('/api/v1/status/queues', { config: { access: 'read' } }, async request => {
+  app.get('/api/v1/status/queues', { schema: resourceSchemas.listQueueStatus, config: { access: 'read' } }, async request => {
     const query = new Query(request)
     const page = query.page(DEFAULT_LIMIT)
     const { queues, total } = await listQueues(app.postgres, readFilter(query), page)
@@ -28,7 +25,7 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.get<{ Params: QueueParams }>('/api/v1/status/queues/:queue', { config: { access: 'read', queueIn: 'path' } }, async request => {
+  app.get<{ Params: QueueParams }>('/api/v1/status/queues/:queue', { schema: resourceSchemas.describeQueueStatus, config: { access: 'read', queueIn: 'path' } }, async request => {
     const { queue, partitions, page } = await readQueue(request.params.queue, new Query(request))
     return {
       queue: {
@@ -64,14 +61,14 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.get('/api/v1/resources/queues', { config: { access: 'read' } }, async request => {
+  app.get('/api/v1/resources/queues', { schema: resourceSchemas.listQueues, config: { access: 'read' } }, async request => {
     const query = new Query(request)
     const page = query.page(MOST, MOST)
     const { queues, total } = await listQueues(app.postgres, readFilter(query), page)
     return { queues: queues.map(queue => ({ ...wireQueue(queue), messages: messagesOf(queue) })), total, pagination: page }
   })
 
-  app.get<{ Params: QueueParams }>('/api/v1/resources/queues/:queue', { config: { access: 'read', queueIn: 'path' } }, async request => {
+  app.get<{ Params: QueueParams }>('/api/v1/resources/queues/:queue', { schema: resourceSchemas.describeQueue, config: { access: 'read', queueIn: 'path' } }, async request => {
     const { queue, partitions, page } = await readQueue(request.params.queue, new Query(request))
     return {
       id: queueUuid(queue.id),
@@ -92,7 +89,7 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.get('/api/v1/resources/partitions', { config: { access: 'read', queueIn: 'query' } }, async request => {
+  app.get('/api/v1/resources/partitions', { schema: resourceSchemas.listPartitions, config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     const page = query.page(DEFAULT_LIMIT)
     const { partitions, total } = await listPartitions(app.postgres, { ...readFilter(query), queue: query.name('queue') }, page)
@@ -114,7 +111,9 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.delete<{ Params: QueueParams & { partition: string } }>('/api/v1/resources/queues/:queue/partitions/:partition', { config: { access: 'admin', queueIn: 'path' } }, async request => {
+  app.delete<{ Params: QueueParams & { partition: string } }>('/api/v1/resources/queues/:queue/partitions/:partition', {
+    schema: resourceSchemas.deletePartition, config: { access: 'admin', queueIn: 'path' }
+  }, async request => {
     const { queue, partition } = request.params
     checkName(queue, 'queue')
     checkName(partition, 'partition')
@@ -124,17 +123,17 @@ export async function resourceRoutes (app: FastifyInstance): Promise<void> {
     return { deleted: true, queue, partition, existed }
   })
 
-  app.get('/api/v1/resources/namespaces', { config: { access: 'read' } }, async () => ({
+  app.get('/api/v1/resources/namespaces', { schema: resourceSchemas.listNamespaces, config: { access: 'read' } }, async () => ({
     namespaces: (await listLabels(app.postgres, 'namespaces')).map(({ label, queues, partitions, total, pending }) =>
       ({ namespace: label, queues, partitions, messages: { total, pending } }))
   }))
 
-  app.get('/api/v1/resources/tasks', { config: { access: 'read' } }, async () => ({
+  app.get('/api/v1/resources/tasks', { schema: resourceSchemas.listTasks, config: { access: 'read' } }, async () => ({
     tasks: (await listLabels(app.postgres, 'tasks')).map(({ label, queues, partitions, total, pending }) =>
       ({ task: label, queues, partitions, messages: { total, pending } }))
   }))
 
-  app.get('/api/v1/resources/overview', { config: { access: 'read' } }, async () => {
+  app.get('/api/v1/resources/overview', { schema: resourceSchemas.overview, config: { access: 'read' } }, async () => {
     const [overview, rates] = await Promise.all([readOverview(app.postgres), throughput(app.postgres)])
     return {
       queues: overview.queues,

@@ -5,24 +5,25 @@ import { pushedPerUnit, status } from '../services/analytics/status.ts'
 import type { QueueFilter } from '../services/analytics/status.ts'
 import { workerNumber } from '../services/worker-number.ts'
 import { Query } from './query.ts'
+import { DEFAULT_UNIT, statusSchemas } from './schemas/status.ts'
 
 const DAY_MS = 86_400_000
 const CHECK_TIMEOUT_MS = 2000
 
 /** GET /api/v1/status, /api/v1/status/analytics and /api/v1/status/buffers */
 export async function statusRoutes (app: FastifyInstance, { workerId }: { workerId: string }): Promise<void> {
-  app.get('/api/v1/status', { config: { access: 'read' } }, async request => {
+  app.get('/api/v1/status', { schema: statusSchemas.status, config: { access: 'read' } }, async request => {
     const query = new Query(request)
     return await status(app.postgres, timeRange(query.time('from'), query.time('to')), filterOf(query))
   })
 
-  app.get('/api/v1/status/analytics', { config: { access: 'read', queueIn: 'query' } }, async request => {
+  app.get('/api/v1/status/analytics', { schema: statusSchemas.pushed, config: { access: 'read', queueIn: 'query' } }, async request => {
     const query = new Query(request)
     const range = timeRange(query.time('from'), query.time('to'), DAY_MS)
-    return await pushedPerUnit(app.postgres, range, query.text('interval') ?? 'hour', filterOf(query))
+    return await pushedPerUnit(app.postgres, range, query.text('interval') ?? DEFAULT_UNIT, filterOf(query))
   })
 
-  app.get('/api/v1/status/buffers', { config: { ...exemptFromPressure, access: 'read' } }, async () => {
+  app.get('/api/v1/status/buffers', { schema: statusSchemas.buffers, config: { ...exemptFromPressure, access: 'read' } }, async () => {
     const dbHealthy = await app.postgres.call(sql => sql`select 1`, CHECK_TIMEOUT_MS).then(() => true, () => false)
     const { buffer, state } = app.queue.failover
     const worker = workerNumber(workerId)

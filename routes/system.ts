@@ -7,14 +7,22 @@ import { FieldError } from '../services/json/field-error.ts'
 import { checkName } from '../services/json/names.ts'
 import { availableIn } from '../services/system/notify.ts'
 import { readObject, requiredText } from './body.ts'
+import { migrationSchema, sharedStateSchema, systemSchemas } from './schemas/system.ts'
 
-const MIGRATION = [['POST', 'test-connection'], ['POST', 'start'], ['GET', 'status'], ['POST', 'validate'], ['POST', 'reset']] as const
+const SHARED_STATE = [
+  ['/api/v1/system/shared-state', 'getSharedState'], ['/internal/api/shared-state/stats', 'getSharedStateStats'],
+  ['/internal/api/inter-instance/stats', 'getInterInstanceStats']
+] as const
+const MIGRATION = [
+  ['POST', 'test-connection', 'testMigrationConnection'], ['POST', 'start', 'startMigration'], ['GET', 'status', 'getMigrationStatus'],
+  ['POST', 'validate', 'validateMigration'], ['POST', 'reset', 'resetMigration']
+] as const
 
 /** /api/v1/system/*, POST /api/v1/stats/refresh, /internal/api/* and /api/v1/migration/* */
 export async function systemRoutes (app: FastifyInstance): Promise<void> {
   const config = { ...exemptFromPressure, access: 'admin' } as const
 
-  app.get('/api/v1/system/maintenance', { config }, async request => {
+  app.get('/api/v1/system/maintenance', { schema: systemSchemas.readMaintenance, config }, async request => {
     const dbHealthy = await isRead(app, request.log)
     return {
       maintenanceMode: app.maintenance.arePushesHeld,
@@ -24,7 +32,7 @@ export async function systemRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.post('/api/v1/system/maintenance', { config }, async (request, reply) => {
+  app.post('/api/v1/system/maintenance', { schema: systemSchemas.setMaintenance, config }, async (request, reply) => {
     const enabled = isEnabled(requiredText(request))
     if (enabled && app.fileBuffer === null) {
       return sendError(reply, new RegentError('RGT_NOT_AVAILABLE', { detail: 'Push maintenance needs a file buffer, and this process has none (FILE_BUFFER_DIR)' }))
@@ -39,22 +47,22 @@ export async function systemRoutes (app: FastifyInstance): Promise<void> {
     }
   })
 
-  app.get('/api/v1/system/maintenance/pop', { config }, async request => {
+  app.get('/api/v1/system/maintenance/pop', { schema: systemSchemas.readPopMaintenance, config }, async request => {
     await isRead(app, request.log)
     return popMaintenance(app.maintenance.arePopsHeld)
   })
 
-  app.post('/api/v1/system/maintenance/pop', { config }, async request => {
+  app.post('/api/v1/system/maintenance/pop', { schema: systemSchemas.setPopMaintenance, config }, async request => {
     const enabled = isEnabled(requiredText(request))
     await app.maintenance.holdPops(enabled)
     return popMaintenance(enabled)
   })
 
-  for (const path of ['/api/v1/system/shared-state', '/internal/api/shared-state/stats', '/internal/api/inter-instance/stats']) {
-    app.get(path, { config }, async () => sharedState(app))
+  for (const [path, operationId] of SHARED_STATE) {
+    app.get(path, { schema: sharedStateSchema(operationId), config }, async () => sharedState(app))
   }
 
-  app.post('/internal/api/notify', { config: { access: 'admin' } }, async request => {
+  app.post('/internal/api/notify', { schema: systemSchemas.notify, config: { access: 'admin' } }, async request => {
     const { queue, partition = '' } = readObject(requiredText(request))
     if (typeof queue !== 'string' || queue === '') throw new FieldError('queue', 'required', 'queue is required')
     if (typeof partition !== 'string') throw new FieldError('partition', 'type', 'partition: must be a text')
@@ -64,16 +72,17 @@ export async function systemRoutes (app: FastifyInstance): Promise<void> {
     return { status: 'ok' }
   })
 
-  app.post('/api/v1/stats/refresh', { config: { access: 'admin' } }, async () => {
+  app.post('/api/v1/stats/refresh', { schema: systemSchemas.refreshStatistics, config: { access: 'admin' } }, async () => {
     await app.metrics.flush()
     return REFRESHED
   })
 
-  for (const [method, name] of MIGRATION) {
+  for (const [method, name, operationId] of MIGRATION) {
     app.route({
       method,
       url: `/api/v1/migration/${name}`,
       exposeHeadRoute: false,
+      schema: migrationSchema(operationId),
       config: { access: 'admin' },
       handler: async (_request, reply) => sendError(reply, new RegentError('RGT_NOT_AVAILABLE', {
         detail: 'Copying into another database is not available here: use pg_dump and pg_restore on the schema'

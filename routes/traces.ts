@@ -10,17 +10,13 @@ import { listTraceNames, listTraces, listTracesByName } from '../services/traces
 import type { NewTrace, Trace } from '../services/traces/types.ts'
 import { requiredText } from './body.ts'
 import { Query } from './query.ts'
-
-const LONGEST_EVENT_TYPE = 100
-const MOST_NAMES = 100
-const DEFAULT_OF_MESSAGE = 1000
-const MOST_OF_MESSAGE = 10_000
-const DEFAULT_BY_NAME = 100
-const DEFAULT_NAMES = 50
+import {
+  DEFAULT_BY_NAME, DEFAULT_EVENT_TYPE, DEFAULT_NAMES, DEFAULT_OF_MESSAGE, LONGEST_EVENT_TYPE, MOST_NAMES, MOST_OF_MESSAGE, traceSchemas
+} from './schemas/traces.ts'
 
 /** /api/v1/traces: record traces of messages and read them. Data and payloads are the clients' own JSON texts. */
 export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }: { maxDepth: number, workerId: string }): Promise<void> {
-  app.post('/api/v1/traces', { config: { access: 'consume', queueIn: 'handler' } }, async (request, reply) => {
+  app.post('/api/v1/traces', { schema: traceSchemas.add, config: { access: 'consume', queueIn: 'handler' } }, async (request, reply) => {
     const trace = readTrace(requiredText(request), maxDepth, workerId)
     await app.auth.checkPartitions(request.regentCaller, [trace.partitionId], () => 'partitionId')
     try {
@@ -32,7 +28,7 @@ export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }:
     }
   })
 
-  app.get('/api/v1/traces/names', { config: { access: 'read' } }, async request => {
+  app.get('/api/v1/traces/names', { schema: traceSchemas.listNames, config: { access: 'read' } }, async request => {
     const query = new Query(request)
     const page = query.page(DEFAULT_NAMES)
     const { names, total } = await listTraceNames(app.postgres, query.name('search'), page)
@@ -41,7 +37,7 @@ export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }:
     return { trace_names: traceNames, total, pagination: page }
   })
 
-  app.get('/api/v1/traces/by-name/:traceName', { config: { access: 'read' } }, async (request, reply) => {
+  app.get('/api/v1/traces/by-name/:traceName', { schema: traceSchemas.listByName, config: { access: 'read' } }, async (request, reply) => {
     const traceName = formDecoded(request.url.slice(request.url.lastIndexOf('/', endOfPath(request.url)) + 1, endOfPath(request.url)))
     checkName(traceName, 'traceName')
     const query = new Query(request)
@@ -56,7 +52,9 @@ export async function traceRoutes (app: FastifyInstance, { maxDepth, workerId }:
     return await reply.type('application/json').send(listText(texts, total, page))
   })
 
-  app.get<{ Params: { partitionId: string, transactionId: string } }>('/api/v1/traces/:partitionId/:transactionId', { config: { access: 'read', queueIn: 'partition' } }, async (request, reply) => {
+  app.get<{ Params: { partitionId: string, transactionId: string } }>('/api/v1/traces/:partitionId/:transactionId', {
+    schema: traceSchemas.listOfMessage, config: { access: 'read', queueIn: 'partition' }
+  }, async (request, reply) => {
     const page = new Query(request).page(DEFAULT_OF_MESSAGE, MOST_OF_MESSAGE)
     const { traces, total } = await listTraces(app.postgres, request.params.partitionId, request.params.transactionId, page)
     return await reply.type('application/json').send(listText(traces.map(trace => traceText(trace, {}, '')), total, page))
@@ -81,7 +79,7 @@ function readTrace (text: string, maxDepth: number, workerId: string): NewTrace 
     throw new FieldError(transactionId === null ? 'transactionId' : 'partitionId', 'required', 'transactionId and partitionId are required')
   }
   if (data === undefined) throw new FieldError('data', 'required', 'data is required')
-  const eventType = textOf(raw, 'eventType') ?? 'info'
+  const eventType = textOf(raw, 'eventType') ?? DEFAULT_EVENT_TYPE
   checkName(eventType, 'eventType')
   if ([...eventType].length > LONGEST_EVENT_TYPE) {
     throw new FieldError('eventType', 'too_long', `eventType: must be at most ${LONGEST_EVENT_TYPE} characters`)

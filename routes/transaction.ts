@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { contextOf } from '../plugins/telemetry.ts'
 import { hasCode } from '../services/errors.ts'
 import { messageId } from '../services/log/ids.ts'
 import { readTransactionBody } from '../services/json/transaction-body.ts'
@@ -8,10 +9,11 @@ import type { TransactionInput, TransactionResult } from '../services/queue/tran
 import type { Acknowledgement } from '../services/queue/types.ts'
 import { ackGroup, ackLease, acknowledgement, ackStatus } from './acknowledgement.ts'
 import { requiredText } from './body.ts'
+import { transactionSchema } from './schemas/transaction.ts'
 
 /** POST /api/v1/transaction. A transaction that fails is answered 200 with `success: false` and changes nothing. */
 export async function transactionRoutes (app: FastifyInstance, limits: { maxItems: number, maxDepth: number }): Promise<void> {
-  app.post('/api/v1/transaction', { config: { access: 'transact', queueIn: 'handler' } }, async request => {
+  app.post('/api/v1/transaction', { config: { access: 'transact', queueIn: 'handler' }, schema: transactionSchema(limits) }, async request => {
     const { operations, requiredLeases } = readTransactionBody(requiredText(request), limits)
     const transactionId = randomUUID()
     const unknown = operations.find(operation => operation.type === 'unknown')
@@ -20,8 +22,10 @@ export async function transactionRoutes (app: FastifyInstance, limits: { maxItem
       pushes: operations.flatMap(operation => operation.type === 'push' ? operation.items : []),
       acks: operations.flatMap((operation, i) => operation.type === 'ack' ? [ackOf(operation.fields, `operations[${i}]`)] : []),
       requiredLeases: requiredLeases.map(ackLease).filter(lease => lease !== null),
-      producerSub: request.regentCaller?.subject ?? null
+      producerSub: request.regentCaller?.subject ?? null,
+      context: contextOf(app, request)
     }
+    if (input.pushes.length > 0) app.telemetry?.sent(request, input.pushes)
     await checkQueues(app, request, operations, input)
     const result = await transact(app, input)
     return result.success

@@ -14,6 +14,8 @@ import { readGivenOptions, readQueueOptions } from './queue/queue-options.ts'
 import type { QueueOptions } from './queue/queue-options.ts'
 import { QUEUE_MODE } from './queue/types.ts'
 import type { Acknowledgement, AckResult, AckStatus, NewMessage, StoredMessage } from './queue/types.ts'
+import { activeTraceContext } from './telemetry/active.ts'
+import { contextOfFields } from './trace-context/trace-context.ts'
 
 /** A message to push from code. */
 export interface MessageInput {
@@ -26,6 +28,9 @@ export interface MessageInput {
   transactionId?: string
   /** A UUID to correlate by. */
   traceId?: string
+  /** The trace that it is part of, as W3C Trace Context says it; that of the active OpenTelemetry span unless given. */
+  traceparent?: string
+  tracestate?: string
 }
 
 export interface PushedMessage {
@@ -74,6 +79,9 @@ export interface PoppedMessage {
   transactionId: string
   traceId: string | null
   producerSub: string | null
+  /** Of a message that is part of a trace: its W3C trace context. */
+  traceparent?: string
+  tracestate?: string
   /** UTC, with microseconds. */
   createdAt: string
   /** Null with `autoAck`. */
@@ -123,7 +131,7 @@ export class EmbeddedQueue {
    * RegentError.
    */
   async push (messages: readonly MessageInput[]): Promise<(PushedMessage | BufferedPush)[]> {
-    const results = await this.#ready().push(messages.map(newMessage))
+    const results = await this.#ready().push(messages.map(newMessage), { producerSub: null, context: activeTraceContext() })
     return results.map(result => result.status === 'buffered'
       ? { status: 'buffered', id: null, partitionId: null, transactionId: result.transactionId }
       : pushedMessage(result))
@@ -166,7 +174,8 @@ export class EmbeddedQueue {
       pushes: push.map(newMessage),
       acks: ack.map(message => acknowledgement(message, 'completed', '')),
       requiredLeases: [],
-      producerSub: null
+      producerSub: null,
+      context: activeTraceContext()
     })
     if (!result.success) {
       throw new RegentError('RGT_REQUEST_INVALID', { detail: result.error, field: `ack[${result.failedAck}]` })
@@ -247,7 +256,7 @@ function checkWhole (value: number, field: string, min: number, max: number): vo
   if (!Number.isInteger(value) || value < min || value > max) throw fieldError(field, 'range', `must be a whole number between ${min} and ${max}`)
 }
 
-function newMessage ({ queue, partition = 'Default', payload, transactionId, traceId }: MessageInput, index: number): NewMessage {
+function newMessage ({ queue, partition = 'Default', payload, transactionId, traceId, traceparent, tracestate }: MessageInput, index: number): NewMessage {
   checkName(queue, `[${index}].queue`)
   checkName(partition, `[${index}].partition`)
   if (transactionId !== undefined) checkName(transactionId, `[${index}].transactionId`)
@@ -257,7 +266,8 @@ function newMessage ({ queue, partition = 'Default', payload, transactionId, tra
     // undefined and functions have no JSON text; they are stored as null, as JSON does within arrays.
     payload: (JSON.stringify(payload) as string | undefined) ?? 'null',
     transactionId: transactionId ?? null,
-    traceId: traceId === undefined ? null : checkUuid(traceId, `[${index}].traceId`)
+    traceId: traceId === undefined ? null : checkUuid(traceId, `[${index}].traceId`),
+    context: contextOfFields(traceparent, tracestate, field => `[${index}].${field}`)
   }
 }
 
@@ -283,7 +293,7 @@ function poppedMessages (keys: KeyRing, { queue, leaseId, runs }: Delivery, grou
     const line = openLine(keys, { queue, partition: run.partition, id }, stored)
     // The head of a line is ours and parses exactly; the payload behind it is the client's.
     const at = line.indexOf(DATA_KEY)
-    const head = JSON.parse(line.slice(0, at) + '}') as Pick<PoppedMessage, 'transactionId' | 'traceId' | 'producerSub'>
+    const head = JSON.parse(line.slice(0, at) + '}') as Pick<PoppedMessage, 'transactionId' | 'traceId' | 'producerSub' | 'traceparent' | 'tracestate'>
     const dataText = line.slice(at + DATA_KEY.length, -1)
     return {
       ...head,

@@ -9,6 +9,8 @@ import type { Rule } from './option-rule.ts'
 export interface RegentOptions extends AuthOptions {
   /** Where the routes are mounted. */
   prefix: string
+  /** Whether the description of the API and its page are served. */
+  documentation: boolean
   /** Name of the decorator on the host; two services in one app need two. */
   decorator: string
   /** Connection string; wins over the parts below. */
@@ -134,6 +136,7 @@ const URL_HINT = 'must begin with postgres:// or postgresql://'
 /** The embeddable plugin's options: environment name, default, bounds. */
 export const REGENT_OPTIONS: { readonly [K in keyof RegentOptions]: Rule } = {
   prefix: { env: 'ROUTE_PREFIX', default: '', pattern: /^(\/[^\s/]+)*$/, hint: 'must be empty or begin with / and not end with it', doc: 'Where the routes are mounted' },
+  documentation: { env: 'DOCUMENTATION', default: true, doc: 'The description of the API is served, with a page to read it: /openapi.json and /documentation' },
   decorator: { env: 'DECORATOR', default: 'regent', pattern: /^[A-Za-z_$][\w$]*$/, hint: 'must be an identifier', doc: 'Name of the decorator on the host application' },
   databaseUrl: { env: 'DATABASE_URL', default: undefined, pattern: POSTGRES_URL, hint: URL_HINT, doc: 'Connection string of the database; wins over PG_*' },
   databasePoolerUrl: { env: 'DB_POOLER_URL', default: undefined, pattern: POSTGRES_URL, hint: URL_HINT, doc: 'Connection string of a pooler in transaction mode (PgBouncer) for calls; DATABASE_URL stays direct' },

@@ -131,8 +131,9 @@ function ratio (messages: number, requests: number): number {
   return requests === 0 ? 0 : Math.round(messages / requests * 100) / 100
 }
 
-const UNITS: Readonly<Record<string, number>> = { minute: 60_000, hour: 3_600_000, day: 86_400_000, week: 604_800_000, month: 28 * 86_400_000 }
-const MOST_POINTS = 10_000
+/** What messages can be counted by, with its shortest length in milliseconds. */
+export const UNITS: Readonly<Record<string, number>> = { minute: 60_000, hour: 3_600_000, day: 86_400_000, week: 604_800_000, month: 28 * 86_400_000 }
+export const MOST_POINTS = 10_000
 
 /** Messages pushed per unit of time. Throws a FieldError for a unit there is not, and for too many points. */
 export async function pushedPerUnit (pool: Pool, { from, to }: TimeRange, unit: string, { queue, namespace, task }: QueueFilter): Promise<object> {

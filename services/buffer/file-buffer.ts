@@ -45,11 +45,13 @@ export interface FileBufferOptions {
   onStateChange?: (state: BufferState, before: BufferState) => void
 }
 
+export const BUFFER_STATES = ['empty', 'buffering', 'full', 'unavailable'] as const
+
 /**
  * `unavailable`: writing failed, also to a new file, and has not succeeded since. `full`: a record was refused for lack
  * of budget, and nothing was given back since.
  */
-export type BufferState = 'empty' | 'buffering' | 'full' | 'unavailable'
+export type BufferState = typeof BUFFER_STATES[number]
 
 export interface BufferStats {
   state: BufferState

@@ -6,6 +6,7 @@ import type { Id } from '../channels/wire.ts'
 import { ChannelError } from '../client/channel-error.ts'
 import { ServedRequest } from '../client/served-request.ts'
 import { RegentError } from '../errors.ts'
+import type { TraceContext } from '../trace-context/trace-context.ts'
 import type { HttpSession } from './http-session.ts'
 import { replyError } from './http-errors.ts'
 
@@ -19,6 +20,7 @@ export interface HeldRequestOptions {
   http: HttpSession
   start: Frame
   bufferBytes: number
+  context: TraceContext | null
   /** What is left of the request's time; null: it is over. */
   remainingMs: () => number | null
   /** Where those are that have been accepted and are not over. */
@@ -30,6 +32,8 @@ export class HeldRequest {
   /** Not to be guessed: whoever knows it may reply. */
   readonly id: string = randomUUID()
   readonly channelId: Id
+  /** The trace that it is part of, as far as is known. */
+  readonly context: TraceContext | null
   readonly #options: HeldRequestOptions
   readonly #served: ServedRequest
   #timer: NodeJS.Timeout | undefined
@@ -41,9 +45,10 @@ export class HeldRequest {
   readonly #end: Promise<void>
 
   constructor (options: HeldRequestOptions) {
-    const { http, start, bufferBytes, registry } = options
+    const { http, start, bufferBytes, context, registry } = options
     this.#options = options
     this.channelId = start.channelId
+    this.context = context
     this.#end = new Promise(resolve => { this.#ended = resolve })
     this.#served = new ServedRequest({
       session: http.session,

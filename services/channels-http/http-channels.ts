@@ -9,6 +9,7 @@ import type { Connect } from '../client/connect.ts'
 import { newId } from '../client/frames.ts'
 import { OutgoingRequest } from '../client/outgoing-request.ts'
 import { RegentError } from '../errors.ts'
+import type { TraceContext } from '../trace-context/trace-context.ts'
 import { GRACE_MS, HeldRequest } from './held-request.ts'
 import { requestError } from './http-errors.ts'
 import { HttpSession } from './http-session.ts'
@@ -31,6 +32,8 @@ export class HttpChannels {
   readonly #options: HttpChannelsOptions
   /** What receivers have accepted and not replied to yet. */
   readonly #held = new Map<string, HeldRequest>()
+  /** The traces that requests under way are part of, by their sender: frames have no place for that. */
+  readonly #contexts = new Map<Id, TraceContext>()
 
   constructor (options: HttpChannelsOptions) {
     this.#options = options
@@ -40,13 +43,24 @@ export class HttpChannels {
    * Send a request to one receiver of the channel.
    * @param body not read before a receiver has accepted the request
    * @param gone its client does not wait any more
+   * @param context the trace it is part of, for a receiver that asks over HTTP too
    * @returns the reply, of which something has come, or its end; fails in the middle if the exchange does
    * @throws RegentError RGT_CHANNEL_TIMEOUT, RGT_CHANNEL_FULL, RGT_CHANNEL_RECEIVER_LEFT, RGT_OVERLOADED, RGT_SHUTTING_DOWN
    */
-  async send (channelId: Id, body: AsyncIterable<Uint8Array>, timeoutMs: number, gone: AbortSignal): Promise<Readable> {
+  async send (channelId: Id, body: AsyncIterable<Uint8Array>, timeoutMs: number, gone: AbortSignal, context: TraceContext | null): Promise<Readable> {
     const http = await this.#open(channelId, gone)
+    const { clientId } = http.session
+    if (context !== null) this.#contexts.set(clientId, context)
     const request = new OutgoingRequest({
-      body, timeoutMs, graceMs: GRACE_MS, signal: undefined, bufferBytes: BUFFER_BYTES, over: () => { http.finish() }
+      body,
+      timeoutMs,
+      graceMs: GRACE_MS,
+      signal: undefined,
+      bufferBytes: BUFFER_BYTES,
+      over: () => {
+        this.#contexts.delete(clientId)
+        http.finish()
+      }
     })
     request.begin(http.session)
     try {
@@ -83,6 +97,7 @@ export class HttpChannels {
       http,
       start,
       bufferBytes: BUFFER_BYTES,
+      context: this.#contexts.get(clientId) ?? null,
       remainingMs: () => this.#options.remainingMs(clientId, requestId),
       registry: this.#held
     })

@@ -12,6 +12,8 @@ export interface PoolOptions extends ConnectionOptions {
   poolSize: number
   /** Milliseconds a call may take, waiting for a connection included. */
   callTimeoutMs: number
+  /** Makes spans of calls; null: nobody looks at them. */
+  tracer?: CallTracer | null
   log: { warn (fields: object, message: string): void, info (fields: object, message: string): void }
 }
 
@@ -21,6 +23,11 @@ export type Statement<T extends Row> = (sql: Sql, schema: ReturnType<typeof iden
 /** Runs one statement: the pool, or a connection of its own that a job has. */
 export interface Caller {
   call: <T extends Row> (statement: Statement<T>) => Promise<T[]>
+}
+
+/** Takes note of a call: of how it goes, and of the statement it is made with. */
+export interface CallTracer {
+  trace: <T extends Row>(statement: Statement<T>, call: (statement: Statement<T>) => Promise<T[]>) => Promise<T[]>
 }
 
 /** What a call is made for; the lanes' own calls are told apart from all others. */
@@ -96,8 +103,10 @@ export class Pool {
    */
   async call<T extends Row> (statement: Statement<T>, timeoutMs = this.#options.callTimeoutMs, kind: CallKind = 'other'): Promise<T[]> {
     if (this.#isHeld) throw new RegentError('RGT_DATABASE_AWAY')
+    const { tracer } = this.#options
     const startedAt = performance.now()
     try {
+      if (tracer != null) return await tracer.trace(statement, async observed => await this.#callRepeating(observed, timeoutMs))
       return await this.#callRepeating(statement, timeoutMs)
     } catch (error) {
       if (!this.#isClosed && !codeOf(error).startsWith(OWN_CODES)) this.#failures++

@@ -2,11 +2,18 @@ import type { KeyRing } from '../encryption/key-ring.ts'
 import { openLine } from '../encryption/sealed-line.ts'
 import { RegentError } from '../errors.ts'
 
-/** What a stored line holds, for lists: one message that cannot be decrypted must not hide the others. */
-export interface StoredMessage {
+/** What a stored line says before its data, which is never encrypted. */
+export interface StoredHead {
   transactionId: string
   traceId: string | null
   producerSub: string | null
+  /** Its W3C trace context, where it is part of a trace. */
+  traceparent?: string
+  tracestate?: string
+}
+
+/** What a stored line holds, for lists: one message that cannot be decrypted must not hide the others. */
+export interface StoredMessage extends StoredHead {
   /** The client's own JSON text; null when it cannot be decrypted here. */
   data: string | null
   /** Why it cannot be decrypted. */
@@ -23,7 +30,7 @@ export function readStoredLine (keys: KeyRing, place: { queue: string, partition
   // Inside of the texts before it, its quotes would be escaped: the first one is the real one.
   const at = line.indexOf(DATA_KEY)
   // The cast holds: messageLine has written these fields.
-  const head = JSON.parse(line.slice(0, at) + '}') as Pick<StoredMessage, 'transactionId' | 'traceId' | 'producerSub'>
+  const head = JSON.parse(line.slice(0, at) + '}') as StoredHead
   try {
     return { ...head, data: openLine(keys, place, line).slice(at + DATA_KEY.length, -1), dataError: null }
   } catch (error) {

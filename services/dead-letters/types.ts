@@ -1,5 +1,6 @@
 import type { Pool } from '../database/pool.ts'
 import type { Available } from '../queue/types.ts'
+import type { StoredMessage } from './stored-message.ts'
 
 /** Which dead letters are meant: those that fit all that is given; null is not asked for. */
 export interface Selection {
@@ -11,7 +12,7 @@ export interface Selection {
 }
 
 /** A message that a consumer group has given up on. */
-export interface DeadLetter {
+export interface DeadLetter extends StoredMessage {
   id: string
   partitionId: number
   position: number
@@ -20,13 +21,6 @@ export interface DeadLetter {
   group: string
   error: string
   retryCount: number
-  transactionId: string
-  traceId: string | null
-  producerSub: string | null
-  /** The client's own JSON text; null when it cannot be decrypted here. */
-  data: string | null
-  /** Why it cannot be decrypted. */
-  dataError: string | null
   /** UTC with milliseconds. */
   createdAt: string
   failedAt: string

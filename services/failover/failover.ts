@@ -10,12 +10,14 @@ import { encodeRecord } from './record.ts'
 /** Where a push goes: into the log at once, or into the file buffer; null: it waits a moment for the drain to catch up. */
 export type Route = 'log' | 'buffer' | null
 
+export const FAILOVER_STATES = ['direct', 'away', 'maintenance', 'draining'] as const
+
 /**
  * `direct`: pushes go to the database. `away`: it cannot be used, they go to the buffer. `maintenance`: they go to the
  * buffer because somebody wants it so. `draining`: the database is back, and queues that have messages in the buffer are
  * caught up with.
  */
-export type FailoverState = 'direct' | 'away' | 'maintenance' | 'draining'
+export type FailoverState = typeof FAILOVER_STATES[number]
 
 /** Processes of the same server that keep their pushes in the buffer of this one. */
 export interface FailoverPeers {

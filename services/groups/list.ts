@@ -32,7 +32,7 @@ export interface LaggingPartition {
   offset_lag: number
   time_lag_seconds: number
   lag_hours: number
-  oldest_unconsumed_at: string | null
+  oldest_unconsumed_at: string
   /** When the group last acknowledged something here. */
   last_consumed_at: string | null
 }
@@ -117,7 +117,7 @@ interface LaggingRow {
   lease_id: string | null
   unread: string
   seconds: string
-  oldest_at: string | null
+  oldest_at: string
   consumed_at: string | null
 }
 

@@ -1,5 +1,5 @@
 export type FieldReason =
-  'required' | 'type' | 'empty' | 'too_long' | 'too_many' | 'nul' | 'unpaired_surrogate' | 'not_a_uuid' | 'depth' | 'range' | 'unsupported'
+  'required' | 'type' | 'empty' | 'too_long' | 'too_many' | 'nul' | 'unpaired_surrogate' | 'not_a_uuid' | 'depth' | 'range' | 'unsupported' | 'format'
 
 /** A well-formed body with a value we refuse. The message names the field and never shows its value. */
 export class FieldError extends Error {

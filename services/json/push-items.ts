@@ -1,3 +1,5 @@
+import { contextOfFields } from '../trace-context/trace-context.ts'
+import type { GivenField, TraceContext } from '../trace-context/trace-context.ts'
 import { FieldError, fieldError } from './field-error.ts'
 import { checkName, checkUuid, nameFault } from './names.ts'
 import { JsonReader, JsonSyntaxError } from './reader.ts'
@@ -17,6 +19,8 @@ export interface PushItem {
   transactionId: string | null
   /** In lower case. */
   traceId: string | null
+  /** Only where the item names one of its own. */
+  context?: TraceContext
 }
 
 const DEFAULT_PARTITION = 'Default'
@@ -27,6 +31,8 @@ interface RawItem {
   partition: string | null | undefined
   transactionId: string | null | undefined
   traceId: string | null | undefined
+  /** Made for items that have one of its fields: most have none. */
+  trace: { parent: GivenField, state: GivenField } | undefined
   payload: string
 }
 
@@ -56,7 +62,7 @@ export function readItems (reader: JsonReader, { maxItems, maxDepth }: PushLimit
 export function readItem (reader: JsonReader, path: string, index: number | null, maxDepth: number, noPayload: string): PushItem {
   if (reader.kind() !== 'object') throw notAString(pathOf(path, index, 'queue'), 'type')
   const raw: RawItem = {
-    queue: undefined, partition: undefined, transactionId: undefined, traceId: undefined, payload: noPayload
+    queue: undefined, partition: undefined, transactionId: undefined, traceId: undefined, trace: undefined, payload: noPayload
   }
   reader.enterObject()
   for (let key = reader.nextKey(); key !== null; key = reader.nextKey()) {
@@ -67,6 +73,8 @@ export function readItem (reader: JsonReader, path: string, index: number | null
       case 'payload': raw.payload = readPayload(reader, path, index, maxDepth); break
       case 'transactionId': raw.transactionId = readText(reader); break
       case 'traceId': raw.traceId = readText(reader); break
+      case 'traceparent': traceOf(raw).parent = readOptionalText(reader); break
+      case 'tracestate': traceOf(raw).state = readOptionalText(reader); break
       default: reader.skip()
     }
   }
@@ -75,6 +83,18 @@ export function readItem (reader: JsonReader, path: string, index: number | null
 
 function readText (reader: JsonReader): string | null {
   return reader.kind() === 'string' ? reader.string() : skipValue(reader)
+}
+
+function traceOf (raw: RawItem): { parent: GivenField, state: GivenField } {
+  raw.trace ??= { parent: undefined, state: undefined }
+  return raw.trace
+}
+
+/** Libraries send null where no trace is under way. */
+function readOptionalText (reader: JsonReader): GivenField {
+  if (reader.kind() !== 'null') return readText(reader)
+  reader.skip()
+  return undefined
 }
 
 function readPayload (reader: JsonReader, path: string, index: number | null, maxDepth: number): string {
@@ -97,7 +117,12 @@ function checkItem (raw: RawItem, path: string, index: number | null): PushItem 
   const queue = checkedName(raw.queue, path, index, 'queue')
   const transactionId = isBlank(raw.transactionId) ? null : checkedName(raw.transactionId, path, index, 'transactionId')
   const traceId = isBlank(raw.traceId) ? null : checkedUuid(raw.traceId, path, index)
-  return { queue, partition, payload: raw.payload, transactionId, traceId }
+  const item: PushItem = { queue, partition, payload: raw.payload, transactionId, traceId }
+  if (raw.trace !== undefined) {
+    const context = contextOfFields(raw.trace.parent, raw.trace.state, name => pathOf(path, index, name))
+    if (context !== undefined) item.context = context
+  }
+  return item
 }
 
 function isBlank (value: string | null | undefined): value is undefined | '' {

@@ -1,7 +1,7 @@
 import { fieldError } from './field-error.ts'
 
-// ISO 8601 with a time zone or without (then UTC), within what PostgreSQL reads: its offsets end before 16 hours.
-const ISO_TIME = /^(\d{4}-\d{2}-\d{2})([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)?)?$/
+/** ISO 8601 with a time zone or without (then UTC), within what PostgreSQL reads: its offsets end before 16 hours. */
+export const ISO_TIME = /^(\d{4}-\d{2}-\d{2})([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)?)?$/
 
 /** Whether the text is a time that PostgreSQL reads too: it has neither a 30th of February nor a year 0. */
 export function isTime (text: string): boolean {

@@ -1,5 +1,6 @@
 import { RegentError, hasCode } from '../errors.ts'
 import { Histogram, ITEMS, SECONDS } from '../metrics/histogram.ts'
+import type { Scope, Scopes } from '../telemetry/scopes.ts'
 import { isSharedFault } from './shared-fault.ts'
 
 /** One request in a lane: its payload and how much of a call it takes. */
@@ -11,6 +12,8 @@ export interface Job<T, R> {
   readonly bytes: number
   /** On the monotonic clock of this process, in milliseconds. */
   readonly arrivedAt: number
+  /** Null without telemetry. */
+  readonly scope: Scope | null
   readonly resolve: (result: R) => void
   readonly reject: (error: unknown) => void
 }
@@ -20,6 +23,8 @@ export interface LaneOptions<T, R> {
   run: (inputs: T[], kind: string) => Promise<R[]>
   /** What kind a job is of, asked when its turn comes; null: not now, it stays until `kick`. */
   kindOf?: (input: T) => string | null
+  /** Makes calls within the scopes of the jobs that they serve; null: nobody looks at them. */
+  scopes?: Scopes | null
   /** Calls in flight at the most. */
   maxCalls: number
   /** A call takes more jobs until one of these is reached. */
@@ -67,7 +72,7 @@ export class Lane<T, R> {
       throw new RegentError('RGT_OVERLOADED')
     }
     return await new Promise<R>((resolve, reject) => {
-      this.#queue.push({ input, keys, items, bytes, arrivedAt: performance.now(), resolve, reject })
+      this.#queue.push({ input, keys, items, bytes, arrivedAt: performance.now(), scope: this.#options.scopes?.current() ?? null, resolve, reject })
       this.#queuedBytes += bytes
       this.#schedule()
     })
@@ -103,7 +108,7 @@ export class Lane<T, R> {
       this.#calls++
       this.#measure(jobs)
       for (const job of jobs) for (const key of job.keys) this.#busy.add(key)
-      void this.#runSplitting(jobs, kind).then(() => {
+      void this.#begin(jobs, kind).then(() => {
         for (const job of jobs) for (const key of job.keys) this.#busy.delete(key)
         this.#calls--
         this.#pump()
@@ -153,6 +158,12 @@ export class Lane<T, R> {
       items += job.items
     }
     this.sizes.observe(items)
+  }
+
+  async #begin (jobs: Job<T, R>[], kind: string): Promise<void> {
+    const { scopes } = this.#options
+    if (scopes == null) await this.#runSplitting(jobs, kind)
+    else await scopes.run(jobs.map(job => job.scope).filter(scope => scope !== null), async () => { await this.#runSplitting(jobs, kind) })
   }
 
   async #runSplitting (jobs: Job<T, R>[], kind: string): Promise<void> {

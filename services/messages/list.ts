@@ -1,4 +1,5 @@
 import type { Pool } from '../database/pool.ts'
+import type { StoredHead } from '../dead-letters/stored-message.ts'
 
 /** What became of a message: by queue mode where its queue is consumed that way, otherwise by all groups together. */
 export const MESSAGE_STATUSES = ['pending', 'processing', 'completed', 'dead_letter'] as const
@@ -18,12 +19,9 @@ export interface MessageFilter {
 }
 
 /** A message without its payload. */
-export interface ListedMessage {
+export interface ListedMessage extends StoredHead {
   partitionId: number
   position: number
-  transactionId: string
-  traceId: string | null
-  producerSub: string | null
   queue: string
   partition: string
   namespace: string
@@ -72,13 +70,11 @@ export async function listMessages (pool: Pool, filter: MessageFilter, { limit, 
       coalesce(date_trunc('minute', ${to}::text::timestamptz) + interval '1 minute', 'infinity'), ${limit}::int, ${offset}::int)`)
   return rows.map(row => {
     // The cast holds: messageLine (services/log/line.ts) has written these fields.
-    const head = JSON.parse(row.head) as Pick<ListedMessage, 'transactionId' | 'traceId' | 'producerSub'>
+    const head = JSON.parse(row.head) as StoredHead
     return {
+      ...head,
       partitionId: Number(row.partition_id),
       position: Number(row.position),
-      transactionId: head.transactionId,
-      traceId: head.traceId,
-      producerSub: head.producerSub,
       queue: row.queue,
       partition: row.partition,
       namespace: row.namespace,

@@ -1,6 +1,7 @@
-import type { BufferState } from '../buffer/file-buffer.ts'
+import { BUFFER_STATES } from '../buffer/file-buffer.ts'
 import type { Pool } from '../database/pool.ts'
 import type { BufferFigures } from '../failover/buffered-pushes.ts'
+import { FAILOVER_STATES } from '../failover/failover.ts'
 import type { FailoverState } from '../failover/failover.ts'
 import { addChannels } from './channel-families.ts'
 import type { ScrapedChannels } from './channel-families.ts'
@@ -33,8 +34,6 @@ interface ScrapeRow {
 
 // A scraper waits ten seconds by default and takes no answer for an outage of the process.
 const QUERY_TIMEOUT_MS = 2000
-const BUFFER_STATES: readonly BufferState[] = ['empty', 'buffering', 'full', 'unavailable']
-const PUSH_STATES: readonly FailoverState[] = ['direct', 'away', 'maintenance', 'draining']
 const OPERATIONS = ['push', 'pop', 'ack'] as const
 const TOTALS: Readonly<Record<string, readonly [column: string, help: string]>> = {
   push_requests: ['push_requests', 'Push requests'],
@@ -103,7 +102,7 @@ function addServer (exposition: Exposition, { failover, bufferMaxBytes }: Scrape
   exposition.add('queen_file_buffer_state', 'gauge', 'Whether the file buffer is empty, buffering, full or unavailable',
     BUFFER_STATES.map(state => [{ state }, buffer?.state === state ? 1 : 0]))
   exposition.add('queen_push_state', 'gauge', 'Where pushes go: direct into the database, or into the file buffer',
-    PUSH_STATES.map(state => [{ state }, pushState === state ? 1 : 0]))
+    FAILOVER_STATES.map(state => [{ state }, pushState === state ? 1 : 0]))
   gauge('queen_maintenance_mode_enabled', 'Whether pushes are kept in the file buffers', isMaintenance ? 1 : 0)
   gauge('queen_queue_backoff_groups', 'Always 0: waiting pops are woken and do not back off', 0)
   gauge('queen_queue_backoff_queues', 'Always 0: waiting pops are woken and do not back off', 0)

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { Scope } from '../telemetry/scopes.ts'
 import type { Delivery, PopRequest } from './types.ts'
 
 /**
@@ -8,15 +9,18 @@ import type { Delivery, PopRequest } from './types.ts'
 export class Intention {
   readonly request: PopRequest
   readonly arrivedAt: number
+  /** Null without telemetry. */
+  readonly scope: Scope | null
   /** 18 hex digits that will end its lease id; also how a claim is found again whose answer was lost. */
   token = newToken()
   #resolve: ((delivery: Delivery | null) => void) | null = null
   #timer: NodeJS.Timeout | null = null
 
   /** `nowMs` is monotonic. */
-  constructor (request: PopRequest, nowMs: number) {
+  constructor (request: PopRequest, nowMs: number, scope: Scope | null = null) {
     this.request = request
     this.arrivedAt = nowMs
+    this.scope = scope
   }
 
   get isOpen (): boolean {

@@ -2,6 +2,7 @@ import { RegentError, hasCode } from '../errors.ts'
 import { Histogram, SECONDS } from '../metrics/histogram.ts'
 import { isSharedFault } from '../lanes/shared-fault.ts'
 import type { Log } from '../queue/types.ts'
+import type { Scopes } from '../telemetry/scopes.ts'
 import type { Hint } from './hint.ts'
 import { Intention, newToken } from './intention.ts'
 import type { Spec } from './spec.ts'
@@ -21,6 +22,8 @@ export interface RegistryOptions {
   maxParked: number
   /** How long a look whose answer was lost may still be under way at the database; then `recover` is called once more. */
   lostForMs?: number
+  /** Makes looks within the scopes of the pops that they are for; null: nobody looks at them. */
+  scopes?: Scopes | null
   log: Log
   /** Monotonic, in milliseconds. */
   now?: () => number
@@ -114,7 +117,7 @@ export class PollRegistry {
     if (this.#isClosed || signal?.aborted === true || (this.#isPaused && request.waitMs <= 0)) return null
     const waits = request.waitMs > 0
     if (waits && this.#parked >= this.#options.maxParked) throw new RegentError('RGT_OVERLOADED')
-    const intention = new Intention(request, this.#now())
+    const intention = new Intention(request, this.#now(), this.#options.scopes?.current())
     const spec = this.#specs.specFor(request)
     spec.waiting.add(intention)
     if (waits) this.#parked++
@@ -212,7 +215,7 @@ export class PollRegistry {
       }
       if (specs.length === 0) break
       this.#calls++
-      this.#track(this.#lookAt(specs).then(() => {
+      this.#track(this.#for([], async () => { await this.#lookAt(specs) }).then(() => {
         this.#calls--
         this.#pump()
       }))
@@ -241,7 +244,8 @@ export class PollRegistry {
     // Whoever is here now has been looked for, also beyond those asked for, should the look come back with some unserved.
     const present = specs.map(spec => [...spec.waiting])
     try {
-      const looks = await this.#options.look(specs.map((spec, i) => this.#lookSpec(spec, asked[i] ?? [])))
+      const looks = await this.#for(asked.flat(), async () =>
+        await this.#options.look(specs.map((spec, i) => this.#lookSpec(spec, asked[i] ?? []))))
       this.#isFailing = false
       for (const [i, spec] of specs.entries()) {
         const look = looks[i]
@@ -255,6 +259,12 @@ export class PollRegistry {
       }
       for (const [i, spec] of specs.entries()) this.#holdBack(spec, asked[i] ?? [], error)
     }
+  }
+
+  /** What is looked for is for these, not for whoever has woken them. */
+  async #for<T> (intentions: readonly Intention[], work: () => Promise<T>): Promise<T> {
+    const { scopes } = this.#options
+    return scopes == null ? await work() : await scopes.run(intentions.map(({ scope }) => scope).filter(scope => scope !== null), work)
   }
 
   #lookSpec (spec: Spec, asked: Intention[]): LookSpec {

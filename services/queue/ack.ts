@@ -4,6 +4,7 @@ import { Lane } from '../lanes/lane.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
 import { hashId } from '../log/hash.ts'
 import { parseAddress } from '../log/ids.ts'
+import type { Scopes } from '../telemetry/scopes.ts'
 import { gatherUnits, outcomesOf, packAcks } from './ack-units.ts'
 import type { AckOutcome, AckRow, AckUnit, Placed } from './ack-units.ts'
 import type { Deliveries, Positions } from './deliveries.ts'
@@ -12,6 +13,7 @@ import type { Acknowledgement, AckResult, Available } from './types.ts'
 export interface AckOptions {
   pool: Pool
   deliveries: Deliveries
+  scopes: Scopes | null
   onAvailable: (events: Available[]) => void
 }
 
@@ -35,7 +37,7 @@ export class Ack {
   readonly #onAvailable: (events: Available[]) => void
   readonly lane: Lane<Acknowledgement[], AckResult[]>
 
-  constructor ({ pool, deliveries, onAvailable }: AckOptions) {
+  constructor ({ pool, deliveries, scopes, onAvailable }: AckOptions) {
     this.#pool = pool
     this.#deliveries = deliveries
     this.#onAvailable = onAvailable
@@ -44,6 +46,7 @@ export class Ack {
         // Completing is idempotent. A repeated failure would count twice, or be answered as refused though it counted.
         afterUnknown: requests.every(acks => acks.every(ack => ack.status === 'completed'))
       }),
+      scopes,
       maxCalls: 4,
       maxItems: 10_000,
       maxBytes: 4 * 1024 * 1024,

@@ -17,6 +17,7 @@ import { hintOf, shortName } from '../poll/hint.ts'
 import type { Hint } from '../poll/hint.ts'
 import { PollRegistry } from '../poll/registry.ts'
 import type { Delivery, PopRequest } from '../poll/types.ts'
+import type { Scopes } from '../telemetry/scopes.ts'
 import type { KeptBuffer } from '../shared-buffer/kept-buffer.ts'
 import { Ack } from './ack.ts'
 import { configureQueue, deleteQueue } from './configure.ts'
@@ -31,7 +32,7 @@ import { Push, availableAfter } from './push.ts'
 import { separateUnreadable } from './readable.ts'
 import { Transaction } from './transaction.ts'
 import type { TransactionInput, TransactionResult } from './transaction.ts'
-import type { Acknowledgement, AckResult, Available, Log, NewMessage, PushResult } from './types.ts'
+import type { Acknowledgement, AckResult, Available, Log, NewMessage, Origin, PushResult } from './types.ts'
 
 /** A buffer of this process, which drains it, maybe for others as well; or one that another process keeps and drains. */
 export type BufferOptions = { kept: KeptBuffer } | {
@@ -57,6 +58,8 @@ export interface EngineOptions {
   keys: KeyRing
   /** Takes pushes while the database is away; null: they are refused then. */
   buffer: BufferOptions | null
+  /** Tells spans of the database's calls for whom they are made; null without telemetry. */
+  scopes: Scopes | null
   log: Log
 }
 
@@ -64,6 +67,7 @@ export interface EngineOptions {
 const KEEP_TRYING_WITH_BUFFER_MS = 500
 // Long enough for the partitions behind it, short enough for a process that has the key.
 const UNREADABLE_HOLD_MS = 5000
+const NOBODY: Origin = { producerSub: null, context: null }
 
 /**
  * The queue engine: push, pop, acknowledge, transact. Plain TypeScript over one pool; routes and embedding code call it.
@@ -84,13 +88,15 @@ export class Engine {
   readonly #failover: Failover
   readonly #drain: Drain | null
   readonly #removals: Removals
+  readonly #scopes: Scopes | null
   readonly #log: Log
   #readSettings: () => Promise<void> = async () => {}
 
   constructor (options: EngineOptions) {
-    const { pool, keys, log } = options
+    const { pool, keys, scopes, log } = options
     this.keys = keys
     this.#pool = pool
+    this.#scopes = scopes
     this.#log = log
     this.#removals = new Removals(pool, log)
     this.#directory = new PartitionDirectory(pool, options.dedupBytes, { onCreated: (queue, count) => { this.counters.partitionsCreated(queue, count) } })
@@ -107,6 +113,7 @@ export class Engine {
       recover: async (group, tokens) => { await recoverClaims(pool, group, tokens) },
       safetyNetMs: options.safetyNetMs,
       maxParked: options.maxParkedPops,
+      scopes,
       log
     })
     this.#notifier = new Notifier({
@@ -129,7 +136,7 @@ export class Engine {
       directory: this.#directory,
       keys,
       onWork: () => {
-        this.#drain?.kick()
+        this.#kickDrain()
         if (this.#failover.isAway) kept?.away()
       },
       onPassable: () => { this.#push.lane.kick() },
@@ -138,7 +145,7 @@ export class Engine {
     this.#drain = own === null ? null : this.#drainOf(own, options)
     if (own?.peers !== undefined) {
       own.peers.onAway = () => { this.#failover.lost(new RegentError('RGT_DATABASE_AWAY')) }
-      own.peers.onKept = () => { this.#drain?.kick() }
+      own.peers.onKept = () => { this.#kickDrain() }
     }
     if (kept !== null) {
       kept.owner = {
@@ -153,10 +160,11 @@ export class Engine {
       keys,
       failover: this.#failover,
       keepTryingMs: buffer === null ? KEEP_TRYING_MS : KEEP_TRYING_WITH_BUFFER_MS,
+      scopes,
       onAvailable
     })
-    this.#ack = new Ack({ pool, deliveries: this.#deliveries, onAvailable })
-    this.#transaction = new Transaction({ pool, directory: this.#directory, keys, ack: this.#ack, onAvailable })
+    this.#ack = new Ack({ pool, deliveries: this.#deliveries, scopes, onAvailable })
+    this.#transaction = new Transaction({ pool, directory: this.#directory, keys, ack: this.#ack, scopes, onAvailable })
   }
 
   #drainOf ({ own, drainBatch, drainPauseMs }: Exclude<BufferOptions, { kept: KeptBuffer }>, { pool, keys, dedupBytes, log }: EngineOptions): Drain {
@@ -180,7 +188,7 @@ export class Engine {
 
   start (): void {
     this.#notifier.start()
-    this.#drain?.kick()
+    this.#kickDrain()
   }
 
   /** Numbers of what waits here, for health and metrics. */
@@ -205,9 +213,9 @@ export class Engine {
   }
 
   /** Store messages; see Push.push. */
-  async push (messages: readonly NewMessage[], producerSub: string | null = null): Promise<PushResult[]> {
+  async push (messages: readonly NewMessage[], origin = NOBODY): Promise<PushResult[]> {
     const startedAt = performance.now()
-    const results = await this.#push.push(messages, producerSub)
+    const results = await this.#push.push(messages, origin)
     this.counters.pushed(results, performance.now() - startedAt)
     return results
   }
@@ -286,7 +294,7 @@ export class Engine {
 
   /** Free the room of what was deleted (a queue, a partition, a consumer group) in the background. Never throws. */
   clearRemovals (): void {
-    this.#removals.kick()
+    this.#forNobody(() => { this.#removals.kick() })
   }
 
   /** Whether pops are held: they find nothing, whatever there is. */
@@ -348,6 +356,16 @@ export class Engine {
     await releaseDelivery(this.#pool, delivery, holdMs)
     this.announce([...new Set(delivery.runs.map(run => run.partition))].map(partition =>
       ({ queue: delivery.queue, namespace: delivery.namespace, task: delivery.task, partition, group })))
+  }
+
+  #kickDrain (): void {
+    this.#forNobody(() => { this.#drain?.kick() })
+  }
+
+  /** Begin what goes on long after whoever has brought it about. */
+  #forNobody (begin: () => void): void {
+    if (this.#scopes === null) begin()
+    else this.#scopes.run([], begin)
   }
 
   /** Wake parked pops, here and in the other processes: messages of these partitions can be had. */

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { hashId } from '../log/hash.ts'
-import { messageLine, transactionIdOf } from '../log/line.ts'
+import { contextFields, messageLine, transactionIdOf } from '../log/line.ts'
 import { partitionKey } from './partition-directory.ts'
 import type { PartitionEntry } from './partition-directory.ts'
-import type { NewMessage, StoredMessage } from './types.ts'
+import type { NewMessage, Origin, StoredMessage } from './types.ts'
 
 /** A message on its way into the log. */
 export interface Outgoing {
@@ -44,13 +44,14 @@ export interface OutgoingGroup {
   readonly messages: Outgoing[]
 }
 
-/** Prepare messages for the log. `producerSub` is the verified identity of the producer, if there is one. */
-export function prepare (messages: readonly NewMessage[], producerSub: string | null): Outgoing[] {
+/** Prepare messages for the log. */
+export function prepare (messages: readonly NewMessage[], { producerSub, context: common }: Origin): Outgoing[] {
   const acceptedAt = performance.now()
-  return messages.map(({ queue, partition, payload, transactionId: given, traceId }) => {
+  const commonFields = contextFields(common)
+  return messages.map(({ queue, partition, payload, transactionId: given, traceId, context }) => {
     const transactionId = given ?? randomUUID()
     const idText = JSON.stringify(transactionId)
-    const line = messageLine(idText, traceId, producerSub, payload)
+    const line = messageLine(idText, traceId, producerSub, payload, context === undefined ? commonFields : contextFields(context))
     return begin({ queue, partition, traceId, transactionId, idText, line, sealed: null, acceptedAt, isOurs: given === null })
   })
 }

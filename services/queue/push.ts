@@ -2,6 +2,7 @@ import type { Pool } from '../database/pool.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import type { Route } from '../failover/failover.ts'
 import { Lane } from '../lanes/lane.ts'
+import type { Scopes } from '../telemetry/scopes.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
 import { RegentError } from '../errors.ts'
 import { Appender } from './append.ts'
@@ -9,7 +10,7 @@ import { prepare } from './outgoing.ts'
 import type { Outgoing } from './outgoing.ts'
 import { partitionKey } from './partition-directory.ts'
 import type { PartitionDirectory } from './partition-directory.ts'
-import type { Available, NewMessage, PushResult, StoredMessage } from './types.ts'
+import type { Available, NewMessage, Origin, PushResult, StoredMessage } from './types.ts'
 
 /** What pushes need of the failover to the file buffer. */
 export interface PushFailover {
@@ -25,6 +26,7 @@ export interface PushOptions {
   failover: PushFailover
   /** How long a push is tried again while the database is away. */
   keepTryingMs: number
+  scopes: Scopes | null
   onAvailable: (events: Available[]) => void
 }
 
@@ -47,6 +49,7 @@ export class Push {
     this.lane = new Lane({
       run: async (requests, route) => route === 'buffer' ? await this.#keep(requests) : await this.#store(requests),
       kindOf: messages => failover.routeOf(messages),
+      scopes: options.scopes,
       maxCalls: 4,
       maxItems: 5000,
       maxBytes: 4 * 1024 * 1024,
@@ -57,13 +60,12 @@ export class Push {
 
   /**
    * Store messages; resolves once they are committed, or durable in the file buffer, with a result per message in order.
-   * @param producerSub verified identity of the producer, or null
    * @throws RegentError of a queue that is full or that there is no key for, of the database being away, slow, unknown
    *   in its outcome, of the buffer being full or unavailable, or of overload
    */
-  async push (messages: readonly NewMessage[], producerSub: string | null): Promise<PushResult[]> {
+  async push (messages: readonly NewMessage[], origin: Origin): Promise<PushResult[]> {
     if (messages.length === 0) return []
-    const outgoing = prepare(messages, producerSub)
+    const outgoing = prepare(messages, origin)
     let bytes = 0
     for (const { line } of outgoing) bytes += line.length
     const outcome = await this.lane.submit(outgoing, partitionsOf(messages), messages.length, bytes).catch((error: unknown) => ({ error }))

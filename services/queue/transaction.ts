@@ -3,6 +3,7 @@ import type { Pool } from '../database/pool.ts'
 import type { KeyRing } from '../encryption/key-ring.ts'
 import { retryWhileAway } from '../lanes/retry.ts'
 import { Lane } from '../lanes/lane.ts'
+import type { Scopes } from '../telemetry/scopes.ts'
 import type { Ack } from './ack.ts'
 import { ALREADY, NOT_FOUND, NO_LEASE, settleAcks } from './ack.ts'
 import { gatherUnits, packAcks } from './ack-units.ts'
@@ -13,22 +14,22 @@ import type { PartitionDirectory } from './partition-directory.ts'
 import { availableAfter, resultOf } from './push.ts'
 import { packPush, pushArguments } from './push-call.ts'
 import type { PushRow } from './push-call.ts'
-import type { Acknowledgement, AckResult, Available, NewMessage, StoredMessage } from './types.ts'
+import type { Acknowledgement, AckResult, Available, NewMessage, Origin, StoredMessage } from './types.ts'
 
 export interface TransactionOptions {
   pool: Pool
   directory: PartitionDirectory
   keys: KeyRing
   ack: Ack
+  scopes: Scopes | null
   onAvailable: (events: Available[]) => void
 }
 
-export interface TransactionInput {
+export interface TransactionInput extends Origin {
   pushes: readonly NewMessage[]
   acks: readonly Acknowledgement[]
   /** Leases the acknowledgements rest on when they name none themselves; empty: no lease is claimed. */
   requiredLeases: readonly string[]
-  producerSub: string | null
 }
 
 /** Either everything happened, or (with the reason) nothing. */
@@ -53,13 +54,14 @@ export class Transaction {
   readonly #onAvailable: (events: Available[]) => void
   readonly lane: Lane<TransactionInput, TransactionResult>
 
-  constructor ({ pool, directory, keys, ack, onAvailable }: TransactionOptions) {
+  constructor ({ pool, directory, keys, ack, scopes, onAvailable }: TransactionOptions) {
     this.#pool = pool
     this.#appender = new Appender(pool, directory, keys)
     this.#ack = ack
     this.#onAvailable = onAvailable
     this.lane = new Lane({
       run: async inputs => await Promise.all(inputs.map(async input => await this.#run(input))),
+      scopes,
       maxCalls: 4,
       maxItems: 1,
       maxBytes: Number.MAX_SAFE_INTEGER,
@@ -74,7 +76,7 @@ export class Transaction {
     return await this.lane.submit(input, [], 1, bytes)
   }
 
-  async #run ({ pushes, acks, requiredLeases, producerSub }: TransactionInput): Promise<TransactionResult> {
+  async #run ({ pushes, acks, requiredLeases, ...origin }: TransactionInput): Promise<TransactionResult> {
     const unsupported = acks.findIndex(ack => ack.status === null)
     if (unsupported >= 0) return { success: false, error: 'Unknown error', failedAck: unsupported }
     const placed = await retryWhileAway(async () => await this.#ack.place(acks))
@@ -83,7 +85,7 @@ export class Transaction {
 
     const shared = requiredLeases.length === 0 ? null : requiredLeases.join(',')
     const units = gatherUnits(placed as Placed[], ack => ack.leaseId ?? shared)
-    const outgoing = prepare(pushes, producerSub)
+    const outgoing = prepare(pushes, origin)
     let rows: AckRow[] = []
     try {
       // Not repeated after an unknown outcome: were it committed, the leases would be gone and the repeat would be

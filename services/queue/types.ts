@@ -1,3 +1,5 @@
+import type { TraceContext } from '../trace-context/trace-context.ts'
+
 /** What a consumer is identified by when it names no group: all such consumers share one cursor per partition. */
 export const QUEUE_MODE = '__QUEUE_MODE__'
 
@@ -9,6 +11,16 @@ export interface NewMessage {
   /** Null: one is made, and repeated attempts of the client cannot be recognised. */
   transactionId: string | null
   traceId: string | null
+  /** The trace that this one is part of, whatever those around it are part of. */
+  context?: TraceContext | undefined
+}
+
+/** Of whom messages come, and within which trace. */
+export interface Origin {
+  /** Verified identity of the producer, or null. */
+  producerSub: string | null
+  /** For messages that have no context of their own. */
+  context: TraceContext | null
 }
 
 export interface StoredMessage {

@@ -53,7 +53,7 @@ export class MainSocket {
    * @param signal ends it: its client has gone
    * @throws ForwardingError
    */
-  async request ({ method, url, headers }: IncomingMessage, body: Readable, signal: AbortSignal): Promise<IncomingMessage> {
+  async request ({ method, url, headers }: Pick<IncomingMessage, 'method' | 'url' | 'headers'>, body: Readable, signal: AbortSignal): Promise<IncomingMessage> {
     return await new Promise((resolve, reject) => {
       const forwarded = httpRequest({ socketPath: this.#path, agent: this.#agent, method, path: url, headers: endToEnd(headers), signal }, resolve)
       let hasArrived = false

@@ -44,17 +44,19 @@ A GET /api/v1/migration/status, A POST /api/v1/migration/validate, A POST /api/v
 `.trim().split(/,\s+/).map(entry => [entry.slice(entry.indexOf(' ') + 1), entry.slice(0, entry.indexOf(' '))]))
 const LEVELS: Record<string, string[]> = { P: ['public'], RO: ['read'], RW: ['produce', 'consume', 'transact', 'write'], A: ['admin'] }
 
-interface Entry { method: string, path: string, access: string }
+interface Entry { method: string, path: string, access: string, isHidden: boolean }
 
 /** The service as it is started, with every route that is registered in it: also those that come to be after this test. */
 async function startAll (t: Test): Promise<{ url: string, routes: Entry[] }> {
   const app = Fastify({ routerOptions: { maxParamLength: 4096 }, forceCloseConnections: true })
   t.teardown(async () => { await app.close() })
-  const routes: Entry[] = []
-  app.addHook('onRoute', ({ method, path, config }: RouteOptions & { path: string }) => {
-    for (const verb of [method].flat()) routes.push({ method: verb, path, access: (config as { access?: string } | undefined)?.access ?? 'nothing' })
+  const registered: { method: string, path: string, options: RouteOptions }[] = []
+  app.addHook('onRoute', options => {
+    for (const method of [options.method].flat()) registered.push({ method, path: options.path, options })
   })
   await app.register(regent, { databaseUrl: await createDatabase(t), jwtEnabled: true, jwtSecret: SECRET, jwtAudience: 'regent', maxEventLoopDelayMs: 0 })
+  // Some are told later which access they need.
+  const routes = registered.map(({ method, path, options: { config, schema } }) => ({ method, path, access: config?.access ?? 'nothing', isHidden: schema?.hide === true }))
   return { url: await app.listen({ port: 0, host: '127.0.0.1' }), routes }
 }
 
@@ -111,7 +113,9 @@ t.test('what routes need is what the compatible server needs, and is written dow
       for (const verb of verbs.split(', ')) documented.set(`${verb} ${path}`, access)
     }
   }
-  const own = routes.filter(({ method }) => method !== 'HEAD' && method !== 'OPTIONS')
+  const own = routes.filter(({ method, isHidden }) => method !== 'HEAD' && !isHidden)
+  // What belongs to the page of the API's description is written down as a whole; and OPTIONS.
+  t.same(routes.filter(({ access, isHidden }) => isHidden && access !== 'public'), [])
   t.same(Object.fromEntries(documented), Object.fromEntries(own.map(({ method, path, access }) => [`${method} ${path}`, access])))
   for (const { method, path, access } of own) {
     const level = CONTRACT[`${method} ${path}`]

@@ -50,14 +50,14 @@ function requestFor ({ method, path, queueIn }: Entry, things: Things): { path: 
 t.test('a token that is limited to queues gets at no other on any route', async t => {
   const app = Fastify({ routerOptions: { maxParamLength: 4096 }, forceCloseConnections: true })
   t.teardown(async () => { await app.close() })
-  const routes: Entry[] = []
-  app.addHook('onRoute', ({ method, path, config }: RouteOptions & { path: string }) => {
-    const { access, queueIn } = (config ?? {}) as { access?: string, queueIn?: string }
-    for (const verb of [method].flat()) if (access !== 'public') routes.push({ method: verb, path, queueIn })
-  })
+  const registered: { path: string, options: RouteOptions }[] = []
+  app.addHook('onRoute', options => { registered.push({ path: options.path, options }) })
   const databaseUrl = await createDatabase(t)
   await app.register(regent, { databaseUrl, jwtEnabled: true, jwtSecret: SECRET, jwtQueuesClaim: 'queues', maxEventLoopDelayMs: 0 })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  // Some are told later which access they need.
+  const routes: Entry[] = registered.filter(({ options }) => options.config?.access !== 'public')
+    .flatMap(({ path, options: { method, config } }) => [method].flat().map(verb => ({ method: verb, path, queueIn: config?.queueIn })))
   const caller = async (claims: object): Promise<(method: string, path: string, body?: unknown) => Promise<Answer>> => {
     const token = await sign({ role: 'admin', ...claims })
     return async (method, path, body) => await request(url + path, { method, ...bearer(token), ...(body === undefined ? {} : { body: JSON.stringify(body) }) })

@@ -118,7 +118,7 @@ t.test('channels over HTTP', async t => {
   t.test('scripts of other origins see what they need, and nobody takes a request with HEAD', async t => {
     const asked = home.ask('')
     const { answer, path } = await home.taken()
-    t.equal(answer.headers['access-control-expose-headers'], 'x-channel-request, x-channel-timeout, location')
+    t.equal(answer.headers['access-control-expose-headers'], 'x-channel-request, x-channel-timeout, location, traceparent, tracestate')
     answer.resume()
     t.equal((await service.call('HEAD', `${home.path}/next`)).status, 404)
     t.equal((await whole(home.reply({ path }, ''))).status, 200)

@@ -136,8 +136,8 @@ t.test('as process 1 of its container it still stops in order when it is told to
 
 t.test('the guides name options, errors and pages that exist', async t => {
   const folder = join(projectDir, 'docs/operations')
-  // Of Node, the Compose file and the Dockerfile.
-  const others = new Set(['NODE_EXTRA_CA_CERTS', 'POSTGRES_PASSWORD', 'EMBEDDED_POSTGRES'])
+  // Of Node, the Compose file, the Dockerfile and an example.
+  const others = new Set(['NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS', 'SPANS_FILE', 'POSTGRES_PASSWORD', 'EMBEDDED_POSTGRES'])
   for (const name of readdirSync(folder).filter(name => name.endsWith('.md'))) {
     const text = readFileSync(join(folder, name), 'utf8')
     for (const word of all(text, /\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b/g)) {

@@ -95,7 +95,7 @@ t.test('habits of the existing clients', async t => {
         t.equal(answer.text, '')
         t.equal(answer.headers.get('access-control-allow-origin'), '*')
         t.equal(answer.headers.get('access-control-allow-methods'), 'GET, POST, PUT, DELETE, OPTIONS')
-        t.equal(answer.headers.get('access-control-allow-headers'), 'Content-Type, Authorization')
+        t.equal(answer.headers.get('access-control-allow-headers'), 'Content-Type, Authorization, traceparent, tracestate')
         t.equal(answer.headers.get('access-control-max-age'), '86400')
         t.equal(answer.headers.get('access-control-allow-credentials'), null)
       }
