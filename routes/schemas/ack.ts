@@ -13,6 +13,11 @@ export const ACK_FIELDS: Readonly<Record<string, Schema>> = {
   error: { description: `Why it failed: of a text the first ${MAX_ERROR_CHARACTERS} characters are kept` }
 }
 
+/** One that works once the ids are those of a delivery. */
+export const ACK_EXAMPLE = {
+  transactionId: 'order-1', partitionId: '00000000-0001-8000-8000-000000000000', leaseId: '00000000-0001-4000-8000-000000000000', status: 'completed'
+}
+
 const MESSAGE = {
   transactionId: described(text, 'Of the message, as it was delivered'),
   partitionId: described(text, 'Of the message, as it was delivered; what is none names no message')
@@ -42,7 +47,10 @@ export function ackSchemas ({ maxItems }: { maxItems: number }): Record<'one' | 
       summary: 'Acknowledge one message',
       description: 'A `status` that is no text counts as `completed`.',
       tags: ['messages'],
-      body: object({ ...MESSAGE, ...ACK_FIELDS, consumerGroup: looseName('The group that it was delivered to.') }, ['transactionId', 'partitionId']),
+      body: {
+        ...object({ ...MESSAGE, ...ACK_FIELDS, consumerGroup: looseName('The group that it was delivered to.') }, ['transactionId', 'partitionId']),
+        examples: [{ ...ACK_EXAMPLE, consumerGroup: 'billing' }]
+      },
       response: RESPONSES
     },
     batch: {
@@ -50,10 +58,13 @@ export function ackSchemas ({ maxItems }: { maxItems: number }): Record<'one' | 
       summary: 'Acknowledge many messages',
       description: 'Each by itself: some may be successful and others not. A `status` of null counts as `completed`.',
       tags: ['messages'],
-      body: object({
-        acknowledgments: list(object({ ...MESSAGE, ...ACK_FIELDS }, ['transactionId', 'partitionId']), { maxItems }),
-        consumerGroup: looseName('The group that they were delivered to.')
-      }, ['acknowledgments']),
+      body: {
+        ...object({
+          acknowledgments: list(object({ ...MESSAGE, ...ACK_FIELDS }, ['transactionId', 'partitionId']), { maxItems }),
+          consumerGroup: looseName('The group that they were delivered to.')
+        }, ['acknowledgments']),
+        examples: [{ acknowledgments: [ACK_EXAMPLE], consumerGroup: 'billing' }]
+      },
       response: RESPONSES
     }
   }

@@ -27,7 +27,10 @@ export function pushSchema ({ maxItems }: Pick<PushLimits, 'maxItems'>): Operati
     summary: 'Store messages',
     description: 'All of them or none, but for duplicates: a message whose `transactionId` its partition has seen lately is not stored again. While the database is away messages go into the file buffer. The headers `traceparent` and `tracestate` hold for messages that name none themselves.',
     tags: ['messages'],
-    body: object({ items: list(object(PUSH_ITEM, ['queue']), { maxItems }) }),
+    body: {
+      ...object({ items: list(object(PUSH_ITEM, ['queue']), { maxItems }) }),
+      examples: [{ items: [{ queue: 'orders', partition: 'customer-7', transactionId: 'order-1', payload: { total: 9.9 } }] }]
+    },
     response: {
       201: { description: 'An entry for each message, in the order in which they were sent', ...list({ oneOf: [QUEUED, DUPLICATE, BUFFERED] }) },
       ...errorResponses(...BODY_ERRORS, 'RGT_QUEUE_FULL', ...PUSH_ERRORS)

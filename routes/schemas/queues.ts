@@ -13,13 +13,16 @@ export const queueSchemas: Record<'configure' | 'remove', Operation> = {
     summary: 'Create or configure a queue',
     description: 'What is left out is reset to its default; with `merge` it stays as it is.',
     tags: ['queues'],
-    body: object({
-      queue: name,
-      namespace: looseName('A label that queues can be popped by.'),
-      task: looseName('Another one.'),
-      options: { properties: eachOption(givenOption), description: 'What is no object counts as one without options, and options that are not known are ignored' },
-      merge: { type: ['boolean', 'null'], default: false }
-    }, ['queue']),
+    body: {
+      ...object({
+        queue: name,
+        namespace: looseName('A label that queues can be popped by.'),
+        task: looseName('Another one.'),
+        options: { properties: eachOption(givenOption), description: 'What is no object counts as one without options, and options that are not known are ignored' },
+        merge: { type: ['boolean', 'null'], default: false }
+      }, ['queue']),
+      examples: [{ queue: 'orders', namespace: 'shop', options: { leaseTime: 60, retryLimit: 5 }, merge: true }]
+    },
     response: {
       200: {
         description: 'How the queue is configured now',

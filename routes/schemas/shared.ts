@@ -55,7 +55,7 @@ export const anything: Schema = { description: 'Any JSON value' }
 const STORABLE = '^[^\\u0000\\ud800-\\udfff]*$'
 
 /** A name: of a queue, a partition, a group, a transaction. */
-export const name: Schema = { type: 'string', minLength: 1, maxLength: MAX_NAME_CHARACTERS, pattern: STORABLE }
+export const name: Schema = { type: 'string', minLength: 1, maxLength: MAX_NAME_CHARACTERS, pattern: STORABLE, examples: ['a name'] }
 export const uuid: Schema = { type: 'string', format: 'uuid' }
 /** A UUID, or an empty text for none. */
 export const uuidOrEmpty: Schema = { type: 'string', pattern: '^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$' }
@@ -71,21 +71,27 @@ export const givenTime: Schema = {
 
 /** Parameters of a query, by their names. Whoever reads them takes an empty one for one that is not there. */
 export function query (properties: Readonly<Record<string, Schema>>, required: readonly string[] = []): Schema {
-  return object(properties, required)
+  return object(withoutExamples(properties), required)
 }
 
+/** Parameters of a path, by their names. */
 export function params (properties: Readonly<Record<string, Schema>>): Schema {
-  return object(properties)
+  return object(withoutExamples(properties))
+}
+
+/** Pages that show a description fill parameters in with their examples, and nobody wants to delete what is called so. */
+function withoutExamples (properties: Readonly<Record<string, Schema>>): Record<string, Schema> {
+  return Object.fromEntries(Object.entries(properties).map(([name, { examples: _examples, ...schema }]) => [name, schema]))
 }
 
 /** A name in a query; it may be empty. */
 export function nameParameter (description: string): Schema {
-  return { type: 'string', maxLength: MAX_NAME_CHARACTERS, pattern: STORABLE, description }
+  return { type: 'string', maxLength: MAX_NAME_CHARACTERS, pattern: STORABLE, examples: ['a name'], description }
 }
 
 /** A name in a body that may be empty; what is no text at all counts as not given. */
 export function looseName (description: string): Schema {
-  return { maxLength: MAX_NAME_CHARACTERS, pattern: STORABLE, description: `${description} What is no text counts as not given.` }
+  return { maxLength: MAX_NAME_CHARACTERS, pattern: STORABLE, examples: ['a name'], description: `${description} What is no text counts as not given.` }
 }
 
 /** A text in a query that means something or nothing: none is refused. */

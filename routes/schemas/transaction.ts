@@ -1,5 +1,5 @@
 import type { PushLimits } from '../../services/json/push-items.ts'
-import { ACK_FIELDS } from './ack.ts'
+import { ACK_EXAMPLE, ACK_FIELDS } from './ack.ts'
 import { PUSH_ERRORS, PUSH_ITEM } from './push.ts'
 import { BODY_ERRORS, anything, count, described, errorResponses, flag, list, looseName, name, object, text, uuid } from './shared.ts'
 import type { Operation } from './shared.ts'
@@ -10,10 +10,13 @@ export function transactionSchema ({ maxItems }: Pick<PushLimits, 'maxItems'>): 
     summary: 'Acknowledge and push, whole or not at all',
     description: 'A transaction that is refused, as a message cannot be acknowledged or a queue is full, is answered 200 with `success: false`, and has changed nothing. The messages and acknowledgements of all operations together may be as many as there may be operations. The headers `traceparent` and `tracestate` hold for messages that name none themselves.',
     tags: ['messages'],
-    body: object({
-      operations: list({ type: 'object', anyOf: [pushOfMany(maxItems), PUSH_OF_ONE, ACK, OTHER] }, { minItems: 1, maxItems }),
-      requiredLeases: { description: 'An array of lease ids that acknowledgements rest on which name none; of anything else nothing counts', examples: [[]] }
-    }, ['operations']),
+    body: {
+      ...object({
+        operations: list({ type: 'object', anyOf: [pushOfMany(maxItems), PUSH_OF_ONE, ACK, OTHER] }, { minItems: 1, maxItems }),
+        requiredLeases: { description: 'An array of lease ids that acknowledgements rest on which name none; of anything else nothing counts' }
+      }, ['operations']),
+      examples: [{ operations: [{ type: 'ack', ...ACK_EXAMPLE, consumerGroup: 'billing' }, { type: 'push', items: [{ queue: 'invoices', payload: { total: 9.9 } }] }] }]
+    },
     response: {
       200: { description: 'What happened, or that nothing did', oneOf: [DONE, REFUSED] },
       ...errorResponses(...BODY_ERRORS, 'RGT_QUEUE_DRAINING', ...PUSH_ERRORS)

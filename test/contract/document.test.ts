@@ -52,10 +52,13 @@ t.test('every route is described, with the access it needs, and nothing else', a
   t.same(operations.map(({ method, path, access }) => ({ method, path, access })).sort(byRoute), routes.sort(byRoute))
   t.ok(operations.length > 75)
   t.equal(new Set(operations.map(({ operationId }) => operationId)).size, operations.length, 'ids are unique')
+  const contract = new Contract(document)
   const tags = new Set(document.tags.map(({ name }: { name: string }) => name))
   for (const methods of Object.values<Record<string, any>>(document.paths)) {
     for (const operation of Object.values(methods)) {
-      const { operationId } = operation
+      const { operationId, requestBody } = operation
+      const { schema, example } = requestBody?.content['application/json'] ?? {}
+      if (example !== undefined) t.ok(contract.accepts(schema, example), `${operationId}: an example of itself`)
       t.ok(operation.summary.length > 0 && operation.tags.every((tag: string) => tags.has(tag)), operationId)
       const isPublic = operation['x-regent-access'] === 'public'
       t.same(operation.security, isPublic ? undefined : [{ bearer: [] }], operationId)
