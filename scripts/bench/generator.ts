@@ -7,6 +7,7 @@ import { echo } from './loads/echo.ts'
 import { flow } from './loads/flow.ts'
 import { hold, release } from './loads/hold.ts'
 import { fill, push } from './loads/push.ts'
+import { readSlowly } from './loads/read-slowly.ts'
 import { insert, takeRows } from './loads/rows.ts'
 import { transact } from './loads/transact.ts'
 
@@ -21,6 +22,7 @@ async function prepare (job: Job): Promise<PreparedLoad> {
     case 'flow': return await flow(job)
     case 'drain': return await drain(job)
     case 'hold': return await hold(job)
+    case 'read-slowly': return await readSlowly(job)
     case 'release': return release()
     case 'echo': return await echo(job)
     case 'insert': return await insert(job)

@@ -1,7 +1,7 @@
 import type { Percentiles } from './statistics.ts'
 
 /** What the load generator, a process of its own, can be told to do. */
-export type Job = PushJob | AutocannonPushJob | FillJob | ConsumeJob | TransactJob | FlowJob | DrainJob | HoldJob | ReleaseJob | EchoJob |
+export type Job = PushJob | AutocannonPushJob | FillJob | ConsumeJob | TransactJob | FlowJob | DrainJob | HoldJob | ReadSlowlyJob | ReleaseJob | EchoJob |
   InsertJob | TakeRowsJob | PgBossPushJob | PgBossTakeJob | GraphilePushJob | GraphileRunJob
 
 interface OverHttp {
@@ -86,6 +86,17 @@ export interface HoldJob {
   parked: number
   /** The parked ones are spread over so many queues, to which nothing is pushed. */
   queues: number
+}
+
+/** Pop large answers, take them slowly, and keep at it until they are released. */
+export interface ReadSlowlyJob {
+  kind: 'read-slowly'
+  url: string
+  queue: string
+  readers: number
+  /** Messages of each one's answer. */
+  batch: number
+  bytesPerSecond: number
 }
 
 /** Close what is held, and see whether it was still there. */

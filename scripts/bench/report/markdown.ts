@@ -28,7 +28,7 @@ export function markdownReport (report: Report, plots: readonly Plot[]): string 
     section('Pushing', plot('push'), table(throughputTable(report, 'push'))),
     section('Consuming', plot('consume'), table(throughputTable(report, 'consume')), fanOut(report)),
     section('Floors and peers', table(throughputTable(report, 'floor', 'peer')), table(comparisonTable(report))),
-    section('Latency', plot('latency'), table(latencyTable(report)), idle(report)),
+    section('Latency', plot('latency'), table(latencyTable(report)), beside(report, 'idle-15000', 'the idle and parked connections'), beside(report, 'slow-readers', 'the clients that read slowly')),
     section('Staying fast', STAYING, table(stayTable(report))),
     section('Channels', plot('channels'), table(channelTable(report))),
     scaling(report),
@@ -68,11 +68,11 @@ function fanOut (report: Report): string {
     : `One group with its one consumer got ${count(figure(series, 'oneGroupPerSecond'))} messages a second; ten together ${short(figure(series, 'timesOneGroup'))} times that.`
 }
 
-function idle (report: Report): string {
-  const series = find(report, 'idle-15000')
+function beside (report: Report, name: string, what: string): string {
+  const series = find(report, name)
   if (series === null) return ''
   const bytes = figure(series, 'bytesPerConnection')
-  return `Beside the idle and parked connections: ${bytes === null ? 'memory could not be seen' : `${short(bytes / 1024)} KB of the server's memory each`}; without them the same
+  return `Beside ${what}: ${bytes === null ? 'memory could not be seen' : `${short(bytes / 1024)} KB of the server's memory for each`}; without them the same
 load had p50 ${short(figure(series, 'p50AloneMs'))} ms and p99 ${short(figure(series, 'p99AloneMs'))} ms. The server had ${megabytes(series.repetitions[0]?.serverRssBytes ?? null)} in all.`
 }
 

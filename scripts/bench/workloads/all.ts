@@ -4,7 +4,7 @@ import type { Workload } from './context.ts'
 import { denseWorkload } from './dense.ts'
 import { fanOutWorkload } from './fan-out.ts'
 import { graphileWorkloads } from './graphile-worker.ts'
-import { idleWorkload } from './idle.ts'
+import { idleWorkload, slowReadersWorkload } from './idle.ts'
 import { mixedWorkload } from './mixed.ts'
 import { bufferWorkload, drainWorkload } from './outage.ts'
 import { pgBossWorkloads } from './pg-boss.ts'
@@ -23,7 +23,7 @@ export const WORKLOADS: Workload[] = [
   ...popWorkloads, transactionWorkload, fanOutWorkload,
   ...takeWorkloads,
   ...pgBossWorkloads, ...graphileWorkloads,
-  wakeWorkload, ...sparseWorkloads, denseWorkload, mixedWorkload, idleWorkload,
+  wakeWorkload, ...sparseWorkloads, denseWorkload, mixedWorkload, idleWorkload, slowReadersWorkload,
   ...channelWorkloads,
   ...stayWorkloads
 ]
