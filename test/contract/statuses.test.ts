@@ -13,7 +13,8 @@ import { described, startDescribed } from './service.ts'
 import type { Described } from './service.ts'
 
 const MAX_BODY_BYTES = 4096
-const LONG = '10000'
+const LONG_MS = 60_000
+const LONG = String(LONG_MS)
 
 /** What is described and not asked for here, with the reason. */
 const ELSEWHERE = [
@@ -129,7 +130,7 @@ t.test('every status that is described is answered, as it is described', async t
     const waits = { wait: 'true', timeout: LONG }
     const { headers } = bearer(await sign({ role: 'admin' }))
     const parked = fetch(`${service.url}/api/v1/pop/queue/nothing?wait=true&timeout=${LONG}`, { signal: leaving.signal, ...(headers === undefined ? {} : { headers }) })
-    await until(async () => (await call('getHealth')).json.load.parkedPops === 1)
+    await until(async () => (await call('getHealth')).json.load.parkedPops === 1, LONG_MS)
     await call('popQueue', { params: { queue: 'nothing' }, query: waits })
     await call('popPartition', { params: { queue: 'nothing', partition: 'p' }, query: waits })
     await call('popLabelled', { query: { namespace: 'nothing', ...waits } })
@@ -158,10 +159,14 @@ t.test('every status that is described is answered, as it is described', async t
     end()
     t.match([(await replying).status, (await asked).text], [200, 'HEL'])
 
-    // The only connection that there may be.
+    // The only connection that there may be, once those before are gone.
+    const free = /^queen_channel_connections\{[^}]*transport="http"[^}]*\} 0$/m
+    await until(async () => free.test((await pressed.call('getPrometheusMetrics')).text), LONG_MS)
     const leaving = new AbortController()
     const waiting = pressed.call('takeRequest', { params, query }, { signal: leaving.signal })
-    await until(async () => (await pressed.call('getChannels')).json.totals.claims === 1)
+    const refused = waiting.then(({ status, text }) => { throw new Error(`answered ${status}: ${text}`) })
+    await Promise.race([refused, until(async () => (await pressed.call('getChannels')).json.totals.claims === 1, LONG_MS)])
+    refused.catch(() => {})
     await pressed.call('takeRequest', { params })
     await upgrade(pressed)
     leaving.abort()
