@@ -32,7 +32,7 @@ t.test('a workload is compared with the floors and peers that were measured', as
 t.test('more processes are compared by workload, and do not mix with the others', async t => {
   const two = series('push-100', [repetition(3600)], { workers: 2 })
   const whole = report([PUSH, two], [1, 2])
-  t.strictSame(scalingTable(whole), [['msg/s', '1 process', '2 processes'], ['title of push-100', '2 000', '3 600']])
+  t.strictSame(scalingTable(whole), [['msg/s (share of PostgreSQL)', '1 process', '2 processes'], ['title of push-100', '2 000 (33 %)', '3 600 (33 %)']])
   t.equal(throughputTable(whole, 'push').length, 2)
   t.strictSame(scalingTable(report([PUSH])), [])
 })

@@ -78,7 +78,7 @@ load had p50 ${short(figure(series, 'p50AloneMs'))} ms and p99 ${short(figure(se
 
 function scaling (report: Report): string {
   const rows = scalingTable(report)
-  return rows.length === 0 ? '' : `## More processes\n\nOf the service; the generator remains one, and the cores remain ${report.machine.cores}.\n\n${markdownTable(rows)}`
+  return rows.length === 0 ? '' : `## More processes\n\nOf the service; the generator remains one, and the cores remain ${report.machine.cores}. In parentheses: what of the CPU time of the service and PostgreSQL was the latter\\'s.\n\n${markdownTable(rows)}`
 }
 
 function busyGenerators ({ series }: Report): string {

@@ -63,6 +63,11 @@ export function coreShare ({ repetitions }: Series, of: CpuOf): number | null {
   return median(repetitions.map(one => one[of] === null ? null : one[of] / one.wallSeconds))
 }
 
+/** Of the CPU time of PostgreSQL and the service together. */
+export function postgresShare ({ repetitions }: Series): number | null {
+  return median(repetitions.map(({ serverCpuSeconds: server, postgresCpuSeconds: postgres }) => server === null || postgres === null ? null : postgres / (server + postgres)))
+}
+
 export function microsecondsPerMessage ({ repetitions }: Series, of: CpuOf): number | null {
   return median(repetitions.map(one => one[of] === null ? null : one[of] * 1e6 / one.messages))
 }

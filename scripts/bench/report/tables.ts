@@ -1,5 +1,5 @@
 import { count, megabytes, ms, percent, short, times } from './format.ts'
-import { coreShare, figure, find, latency, memoryBytes, microsecondsPerMessage, microsecondsPerRequest, perMessage, ratePerSecond, requestsPerSecond, sectionOf, timesThatOf } from './results.ts'
+import { coreShare, figure, find, latency, memoryBytes, microsecondsPerMessage, microsecondsPerRequest, perMessage, postgresShare, ratePerSecond, requestsPerSecond, sectionOf, timesThatOf } from './results.ts'
 import type { Report, Series } from './results.ts'
 import type { Section } from '../workloads/context.ts'
 
@@ -104,15 +104,15 @@ export function comparisonTable (report: Report): string[][] {
   return [['workload', 'beside', 'msg/s', 'msg/s of that', 'ratio'], ...rows]
 }
 
-/** The same workload with more processes of the service; empty without such. */
+/** The same workload with more processes of the service, and which share PostgreSQL has in the CPU time of both; empty without such. */
 export function scalingTable ({ series, options }: Report): string[][] {
   if (options.workers.length < 2) return []
   const names = [...new Set(series.filter(({ workers }) => workers !== options.workers[0]).map(({ name }) => name))]
   return [
-    ['msg/s', ...options.workers.map(workers => `${workers} process${workers === 1 ? '' : 'es'}`)],
+    ['msg/s (share of PostgreSQL)', ...options.workers.map(workers => `${workers} process${workers === 1 ? '' : 'es'}`)],
     ...names.map(name => {
       const ofName = options.workers.map(workers => series.find(one => one.name === name && one.workers === workers))
-      return [ofName[0]?.title ?? name, ...ofName.map(one => count(one === undefined ? null : ratePerSecond(one)?.median ?? null))]
+      return [ofName[0]?.title ?? name, ...ofName.map(one => one === undefined ? count(null) : `${count(ratePerSecond(one)?.median ?? null)} (${percent(postgresShare(one))})`)]
     })
   ]
 }
