@@ -62,6 +62,7 @@ declare
   v_more boolean;
   v_seen boolean;
   v_empty int;              -- partitions that had nothing after all
+  v_first timestamptz;      -- since when the one is available that has been so for longest
   v_from timestamptz;       -- what has been available for longer is left out
   v_single bigint;
   v_upto bigint;            -- the last position that may be delivered now
@@ -139,6 +140,7 @@ begin
 
       v_now := clock_timestamp();
       v_seen := false;
+      v_first := null;
       v_empty := 0;
       if v_single is null then
         open cur for select t.* from regent.cursors t
@@ -167,6 +169,7 @@ begin
         end if;
         exit when not found;
         v_seen := true;
+        v_first := coalesce(v_first, c.available_at);
         if c.available_at > v_now then
           -- Only a named partition is looked at before its time.
           if c.lease_id is not null then
@@ -343,9 +346,13 @@ begin
         v_got := 0;
       end if;
       if v_single is null then
-        select t.available_at into v_due from regent.cursors t
-          where t.group_id = g.id and t.available_at >= v_from and t.available_at < 'infinity' order by t.available_at limit 1;
-        v_next := least(v_next, v_due);
+        if v_open > v_last then
+          v_due := v_first;   -- when there is more is asked by nobody
+        else
+          select t.available_at into v_due from regent.cursors t
+            where t.group_id = g.id and t.available_at >= v_from and t.available_at < 'infinity' order by t.available_at limit 1;
+          v_next := least(v_next, v_due);
+        end if;
         if p_queues[i] is not null then
           passed := least(v_due, v_now - interval '200 milliseconds');
         end if;
