@@ -47,7 +47,8 @@ async function beside (context: BenchContext, connections: number, keep: (url: s
   const { url, pid } = await context.startService()
   const job: FlowJob = { kind: 'flow', url, queue: 'busy', seconds: context.seconds, rate: RATE, window: 0, producers: 4, pushBatch: 1, partitions: PARTITIONS, consumers: 16, popBatch: 1, firstNumber: 0 }
   const kept = await keep(url)
-  const alone = await context.generator.perform(job)
+  const warm = await context.generator.perform({ ...job, seconds: context.warmUpSeconds })
+  const alone = await context.generator.perform({ ...job, firstNumber: warm.nextNumber })
   const rssAlone = await readTreeRss(pid)
   const keeper = context.startGenerator()
   const held = await keeper.perform(kept)
@@ -58,7 +59,7 @@ async function beside (context: BenchContext, connections: number, keep: (url: s
   return {
     ...measurement,
     figures: { ...measurement.figures, ...grown, rate: RATE, p50AloneMs: alone.latency?.p50Ms ?? 0, p99AloneMs: alone.latency?.p99Ms ?? 0, openedInSeconds: held.seconds },
-    faults: [...alone.faults, ...held.faults, ...measurement.faults, ...released.faults]
+    faults: [...warm.faults, ...alone.faults, ...held.faults, ...measurement.faults, ...released.faults]
   }
 }
 
