@@ -106,8 +106,8 @@ t.test('a client that parks pops without end on one connection is let go, with a
     await connection.closed()
   }))
   await until(async () => Math.abs(await parkedPops() - 500) <= 1, LONG_MS)
-  // All that it has sent would take a gigabyte.
-  t.ok(rssMb() < before + 300, `${Math.round(rssMb() - before)} MB`)
+  // What it took is given back when memory is next tidied up.
+  await until(() => rssMb() < before + 150, LONG_MS).catch(() => { t.fail(`${Math.round(rssMb() - before)} MB`) })
   await bystander.served()
   await bystander.stop()
   t.strictSame(bystander.faults, [])

@@ -59,6 +59,18 @@ t.test('a look can leave out what has been available for longer, and says up to 
   t.match(end, { late: true, known: true })
 })
 
+t.test('what a look has found late and left to others is not passed by', async t => {
+  const { service, sql } = await withDeadEntries(t)
+  await service.push(['a', 'b', 'c'].map(partition => ({ queue: 'q', partition, payload: 'more' })))
+  for (const partition of ['b', 'c']) await appearLate(sql, partition)
+  const rows = await sql`
+    select request, passed::timestamptz < clock_timestamp() - interval '50 minutes' as early
+      from regent.pop_v2(array['q'], array[null], array[null], array[null], array['__QUEUE_MODE__'], array['all'], array[null], array[0],
+        array[2], array[1, 1], array[1, 1], array[true, true], array[lpad('1', 18, '0'), lpad('2', 18, '0')], 1000000,
+        array[(clock_timestamp() - interval '1 minute')::text], array[true])`
+  t.same(rows.map(({ request, early }) => [request, early]), [[1, null], [2, null], [null, true]])
+})
+
 t.test('a pop that does not wait finds what has appeared late', async t => {
   const { service, sql } = await withDeadEntries(t)
   await service.push([{ queue: 'q', partition: 'b', payload: 'late' }])

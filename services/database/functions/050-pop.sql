@@ -165,6 +165,7 @@ begin
           open cur for select t.* from regent.cursors t
             where t.group_id = g.id and t.available_at <= v_from order by t.available_at for update skip locked;
           v_from := '-infinity';
+          v_first := null;
           fetch cur into c;
         end if;
         exit when not found;
