@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { exemptFromPressure } from '../plugins/pressure.ts'
+import { readAlikeItems } from '../services/json/alike-items.ts'
 import { FieldError } from '../services/json/field-error.ts'
+import { quoted } from '../services/json/text.ts'
 import type { Acknowledgement, AckResult } from '../services/queue/types.ts'
 import { ackGroup, acknowledgement, ackStatus } from './acknowledgement.ts'
-import { isObject, readObject, requiredText } from './body.ts'
+import { MAX_ENVELOPE_DEPTH, isObject, readObject, requiredText } from './body.ts'
 import { sendJsonText } from './json-text.ts'
 import { ackSchemas } from './schemas/ack.ts'
 
@@ -19,16 +21,34 @@ export async function ackRoutes (app: FastifyInstance, { maxItems }: { maxItems:
   })
 
   app.post('/api/v1/ack/batch', { config, schema: schemas.batch }, async (request, reply) => {
-    const body = readObject(requiredText(request))
-    if (!Array.isArray(body.acknowledgments)) throw new FieldError('acknowledgments', 'required', 'acknowledgments array is required')
-    if (body.acknowledgments.length > maxItems) {
-      throw new FieldError('acknowledgments', 'too_many', `acknowledgments: At most ${maxItems} items are allowed`)
-    }
-    const group = ackGroup(body.consumerGroup, 'consumerGroup')
-    const acks = body.acknowledgments.map((item: unknown, i) => batchAck(item, `acknowledgments[${i}]`, group))
+    const acks = readBatch(requiredText(request), maxItems)
     await app.auth.checkPartitions(request.regentCaller, acks.map(ack => ack.partitionId), i => `acknowledgments[${i}].partitionId`)
     return await sendJsonText(reply, resultsText(await app.queue.ack(acks)))
   })
+}
+
+/** The acknowledgements of a batch. Most are of one delivery and differ in their transaction id only. */
+function readBatch (text: string, maxItems: number): Acknowledgement[] {
+  const alike = readAlikeItems(text, 'acknowledgments', 'transactionId', MAX_ENVELOPE_DEPTH)
+  if (alike !== null) {
+    checkCount(alike.count, maxItems)
+    const group = ackGroup(alike.rest.consumerGroup, 'consumerGroup')
+    const acks: Acknowledgement[] = []
+    for (const { fields, texts } of alike.items) {
+      const { partitionId, status, leaseId, error } = batchAck(fields, `acknowledgments[${acks.length}]`, group)
+      for (const transactionId of texts) acks.push({ transactionId, partitionId, group, status, leaseId, error })
+    }
+    return acks
+  }
+  const body = readObject(text)
+  if (!Array.isArray(body.acknowledgments)) throw new FieldError('acknowledgments', 'required', 'acknowledgments array is required')
+  checkCount(body.acknowledgments.length, maxItems)
+  const group = ackGroup(body.consumerGroup, 'consumerGroup')
+  return body.acknowledgments.map((item: unknown, i) => batchAck(item, `acknowledgments[${i}]`, group))
+}
+
+function checkCount (count: number, maxItems: number): void {
+  if (count > maxItems) throw new FieldError('acknowledgments', 'too_many', `acknowledgments: At most ${maxItems} items are allowed`)
 }
 
 function singleAck (body: Record<string, unknown>): Acknowledgement {
@@ -66,7 +86,7 @@ function resultsText (results: AckResult[]): string {
       rest = JSON.stringify({ success, error, queueName: queue, partitionName: partition, leaseReleased, dlq }).slice(1)
       last = result
     }
-    out += `${index === 0 ? '' : ','}{"index":${index},"transactionId":${JSON.stringify(result.transactionId)},${rest}`
+    out += `${index === 0 ? '' : ','}{"index":${index},"transactionId":${quoted(result.transactionId)},${rest}`
   }
   return out + ']'
 }

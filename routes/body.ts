@@ -3,7 +3,7 @@ import { RegentError } from '../services/errors.ts'
 import { parseJson } from '../services/json/parse.ts'
 
 // Envelopes without payloads are flat; this is only there to bound what a parser may be fed.
-const MAX_ENVELOPE_DEPTH = 64
+export const MAX_ENVELOPE_DEPTH = 64
 
 /** The body's text. Throws RGT_BODY_EMPTY when there is none. */
 export function requiredText (request: FastifyRequest): string {

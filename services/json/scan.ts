@@ -15,8 +15,8 @@ export interface Source {
   readonly isPlain: boolean
 }
 
-// A control character or a backslash: all but what comes from the space on, the backslash left out.
-const NOT_PLAIN = /[^ -[\]-\uffff]/
+/** A control character or a backslash, so that a text does not stand for itself between quotes: all but what comes from the space on, the backslash left out. */
+export const NOT_PLAIN = /[^ -[\]-\uffff]/
 
 export const QUOTE = 0x22
 export const COMMA = 0x2c

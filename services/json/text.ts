@@ -29,3 +29,16 @@ export function isWellFormed (text: string): boolean {
 export function isStorableText (text: string): boolean {
   return !text.includes('\0') && isWellFormed(text)
 }
+
+// Printable ASCII without quotes and backslashes, as nearly all ids are.
+const AS_IT_IS = /^[ !#-[\]-~]*$/
+
+/** Whether a text stands in JSON as it is, between quotes; of others it is not said. */
+export function standsAsItIs (text: string): boolean {
+  return AS_IT_IS.test(text)
+}
+
+/** A text as JSON. JSON.stringify takes several times as long over a short one. */
+export function quoted (text: string): string {
+  return standsAsItIs(text) ? '"' + text + '"' : JSON.stringify(text)
+}

@@ -1,3 +1,4 @@
+import { standsAsItIs } from '../json/text.ts'
 import type { TraceContext } from '../trace-context/trace-context.ts'
 
 /**
@@ -49,4 +50,19 @@ export function transactionIdOf (line: string): string {
     end++
     if (escapes % 2 === 0) return line.slice(HEAD.length, end)
   }
+}
+
+/**
+ * Where the transaction id of the line at `offset` of a text ends, if it is this one.
+ * @param transactionId the id itself, not as JSON text
+ * @returns null when the line is about another id
+ */
+export function endOfId (text: string, offset: number, transactionId: string): number | null {
+  const from = offset + HEAD.length
+  if (standsAsItIs(transactionId)) {
+    const end = from + 1 + transactionId.length
+    return text.charCodeAt(from) === 0x22 && text.charCodeAt(end) === 0x22 && text.slice(from + 1, end) === transactionId ? end + 1 : null
+  }
+  const idText = JSON.stringify(transactionId)
+  return text.startsWith(idText, from) ? from + idText.length : null
 }

@@ -7,7 +7,7 @@ import { parseAddress } from '../log/ids.ts'
 import type { Scopes } from '../telemetry/scopes.ts'
 import { gatherUnits, outcomesOf, packAcks } from './ack-units.ts'
 import type { AckOutcome, AckRow, AckUnit, Placed } from './ack-units.ts'
-import type { Deliveries, Positions } from './deliveries.ts'
+import type { Deliveries } from './deliveries.ts'
 import type { Acknowledgement, AckResult, Available } from './types.ts'
 
 export interface AckOptions {
@@ -29,6 +29,9 @@ const ERROR_TEXTS: Record<AckOutcome, string | null> = {
   no_dead_letters: 'Queue keeps no dead letters',
   unknown_group: 'Message was not delivered to this consumer group'
 }
+
+/** Words about one partition for one group that this process does not know from its deliveries. */
+interface Missing { partitionId: number, group: string, indexes: number[], ids: string[] }
 
 /** The ack lane: concurrent acknowledgements become one call, and one update per (partition, group). */
 export class Ack {
@@ -68,49 +71,66 @@ export class Ack {
    * @returns one entry per acknowledgement, null where there is no such message
    */
   async place (acks: readonly Acknowledgement[], lengths: readonly number[] = [acks.length]): Promise<(Placed | null)[]> {
-    const placed: (Placed | null)[] = []
-    const missing = new Map<string, { partitionId: number, group: string, indexes: number[], ids: string[] }>()
-    // A batch is mostly about one delivery: look it up once.
-    let address = ''
-    let lease: string | null = null
-    let partitionId: number | undefined
-    let delivered: Positions | null = null
-    const repeats = new Map<readonly number[], number>()
-    const ends = new Set<number>()
-    lengths.reduce((end, length) => {
-      ends.add(end + length)
-      return end + length
-    }, 0)
-    for (const [i, ack] of acks.entries()) {
-      placed.push(null)
-      if (ends.has(i)) repeats.clear()
-      if (i === 0 || ack.partitionId !== address || ack.leaseId !== lease) {
-        address = ack.partitionId
-        lease = ack.leaseId
-        partitionId = parseAddress(address)?.partition
-        delivered = partitionId === undefined || lease === null ? null : this.#deliveries.positions(lease, partitionId)
-      }
-      if (partitionId === undefined) continue
-      const idText = JSON.stringify(ack.transactionId)
-      const position = delivered?.get(idText)
-      if (position !== undefined) {
-        placed[i] = { ack, partitionId, position: typeof position === 'number' ? position : nextOf(position, repeats) }
-        continue
-      }
-      const key = `${partitionId}\0${ack.group}`
-      let unit = missing.get(key)
-      if (unit === undefined) {
-        unit = { partitionId, group: ack.group, indexes: [], ids: [] }
-        missing.set(key, unit)
-      }
-      unit.indexes.push(i)
-      unit.ids.push(idText)
+    const placed: (Placed | null)[] = new Array<Placed | null>(acks.length).fill(null)
+    const missing = new Map<string, Missing>()
+    let from = 0
+    for (const length of lengths) {
+      this.#placeWords(acks, from, from + length, placed, missing)
+      from += length
     }
     if (missing.size > 0) await this.#findInDatabase([...missing.values()], acks, placed)
     return placed
   }
 
-  async #findInDatabase (units: { partitionId: number, group: string, indexes: number[], ids: string[] }[],
+  /** Place what one caller sent: acks[from] up to before acks[to]. */
+  #placeWords (acks: readonly Acknowledgement[], from: number, to: number, placed: (Placed | null)[], missing: Map<string, Missing>): void {
+    const stretches = stretchesOf(acks, from, to)
+    // A delivery is mostly acknowledged as it came. That one id is there twice matters only to who comes back to it.
+    const isInOrder = new Set(stretches.map(({ key }) => key)).size === stretches.length
+    const repeats = new Map<readonly number[], number>()
+    for (const stretch of stretches) {
+      const { partitionId, lease } = stretch
+      if (partitionId === undefined) continue
+      if (isInOrder && lease !== null && this.#placeInOrder(acks, stretch, partitionId, lease, placed)) continue
+      const delivered = lease === null ? null : this.#deliveries.positions(lease, partitionId)
+      for (let i = stretch.from; i < stretch.to; i++) {
+        const ack = acks[i]
+        if (ack === undefined) continue
+        const idText = JSON.stringify(ack.transactionId)
+        const position = delivered?.get(idText)
+        if (position !== undefined) {
+          placed[i] = { ack, partitionId, position: typeof position === 'number' ? position : nextOf(position, repeats) }
+          continue
+        }
+        const key = `${partitionId}\0${ack.group}`
+        let unit = missing.get(key)
+        if (unit === undefined) {
+          unit = { partitionId, group: ack.group, indexes: [], ids: [] }
+          missing.set(key, unit)
+        }
+        unit.indexes.push(i)
+        unit.ids.push(idText)
+      }
+    }
+  }
+
+  /** Whether these words are about the first messages of their delivery, one by one; then they are placed. */
+  #placeInOrder (acks: readonly Acknowledgement[], { from, to }: Stretch, partitionId: number, lease: string, placed: (Placed | null)[]): boolean {
+    const messages = this.#deliveries.inOrder(lease, partitionId)
+    if (messages === null) return false
+    for (let i = from; i < to; i++) {
+      const ack = acks[i]
+      const position = ack === undefined ? null : messages.next(ack.transactionId)
+      if (ack === undefined || position === null) {
+        placed.fill(null, from, i)
+        return false
+      }
+      placed[i] = { ack, partitionId, position }
+    }
+    return true
+  }
+
+  async #findInDatabase (units: Missing[],
     acks: readonly Acknowledgement[], placed: (Placed | null)[]): Promise<void> {
     const order = units.flatMap(unit => unit.indexes.map(index => ({ index, partitionId: unit.partitionId })))
     const rows = await this.#pool.call<{ ord: number, position: string }>((sql, schema) => sql`
@@ -155,6 +175,7 @@ export class Ack {
 
   /** Results of words that went no further, because of their message or themselves, with the names of their partitions. */
   async #named (acks: readonly Acknowledgement[], results: AckResult[]): Promise<AckResult[]> {
+    if (results.every(({ queue }) => queue !== null)) return results
     const nameless = results.flatMap((result, i) => {
       const partitionId = result.queue === null ? parseAddress(acks[i]?.partitionId ?? '')?.partition : undefined
       return partitionId === undefined ? [] : [{ i, result, partitionId, group: acks[i]?.group ?? '' }]
@@ -192,6 +213,26 @@ export class Ack {
         ${a.ranges}::text::int[], ${a.from}::text::bigint[], ${a.to}::text::bigint[], ${a.others}::text::int[],
         ${a.positions}::text::bigint[], ${a.kinds}::text::text[], ${a.errors})`, undefined, 'ack')
   }
+}
+
+/** Neighbours that are about one partition under one lease. */
+interface Stretch { key: string, partitionId: number | undefined, lease: string | null, from: number, to: number }
+
+function stretchesOf (acks: readonly Acknowledgement[], from: number, to: number): Stretch[] {
+  const stretches: Stretch[] = []
+  let address: string | undefined
+  let last: Stretch | undefined
+  for (let i = from; i < to; i++) {
+    const ack = acks[i]
+    if (ack === undefined) continue
+    if (last === undefined || ack.partitionId !== address || ack.leaseId !== last.lease) {
+      address = ack.partitionId
+      last = { key: `${address}\0${ack.leaseId}`, partitionId: parseAddress(address)?.partition, lease: ack.leaseId, from: i, to: i }
+      stretches.push(last)
+    }
+    last.to = i + 1
+  }
+  return stretches
 }
 
 /** The k-th word about an id is about the k-th message with it; further ones repeat the last. */

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { transactionIdOf } from '../log/line.ts'
+import { endOfId, transactionIdOf } from '../log/line.ts'
 import type { Delivery, Run } from '../poll/types.ts'
 import { messagesIn } from './messages-in.ts'
 
@@ -42,8 +42,46 @@ export class Deliveries {
     return delivery.positions
   }
 
+  /** Goes through a lease's messages in the order of their delivery; null when the lease is not known here, or some of it was skipped. */
+  inOrder (leaseId: string, partitionId: number): InOrder | null {
+    const delivery = this.#cache.get(keyOf(leaseId, partitionId))
+    return delivery === undefined || delivery.runs.some(run => run.skip !== null) ? null : new InOrder(delivery.runs)
+  }
+
   forget (leaseId: string, partitionId: number): void {
     this.#cache.delete(keyOf(leaseId, partitionId))
+  }
+}
+
+/** A walk through delivered messages that expects to be asked for one after the other: no index is needed for that. */
+export class InOrder {
+  readonly #runs: readonly Run[]
+  #run = 0
+  #offset = 0
+  #position = 0
+
+  constructor (runs: readonly Run[]) {
+    this.#runs = runs
+  }
+
+  /** The position of the next message if that is its transaction id; null if not, and when there are no more. */
+  next (transactionId: string): number | null {
+    const run = this.#runs[this.#run]
+    if (run === undefined) return null
+    const { body, first } = run
+    const end = endOfId(body, this.#offset, transactionId)
+    if (end === null) return null
+    const position = first + this.#position
+    const lineEnd = body.indexOf('\n', end)
+    if (lineEnd === -1) {
+      this.#run++
+      this.#offset = 0
+      this.#position = 0
+    } else {
+      this.#offset = lineEnd + 1
+      this.#position++
+    }
+    return position
   }
 }
 
