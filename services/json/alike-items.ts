@@ -22,11 +22,15 @@ const RUNS_TRIED = 8
  * @returns null when the body is not of that kind, or none at all: it is to be parsed then
  */
 export function readAlikeItems (text: string, key: string, field: string, maxDepth: number): AlikeBody | null {
-  const opening = new RegExp(`\\s*\\{\\s*"${key}"\\s*:\\s*\\[`, 'y').exec(text)
-  if (opening === null) return null
+  let at = 0
+  for (const token of ['{', `"${key}"`, ':', '[']) {
+    at = skipBlanks(text, at)
+    if (!text.startsWith(token, at)) return null
+    at += token.length
+  }
   const items: AlikeItems[] = []
   let count = 0
-  let at = skipBlanks(text, opening[0].length)
+  at = skipBlanks(text, at)
   while (text[at] === '{') {
     const run = readRun(text, at, field)
     if (run === null) return null

@@ -42,7 +42,7 @@ t.test('leaves everything else to a parser', async t => {
     '{"list":[{"id":"a","x":{}}]}', '{"list":[{"id":"a\\n"}]}', '{"list":[{"id":"a"},{"id":"b"}', '{"list":[{"id":"a"},]}', '{"list":[{"id":"a"}{"id":"b"}]}',
     '{"list":[{"id":"a"}],}', '{"list":[{"id":"a"}]"x":1}', '{"list":[{"id":"a"}],"list":[]}', '{"list":[{"id":"a"}],,"x":1}', '{"list":[{"id":"a"}]} x', '{"list":[{"id":"a","id":"b"},{"id":"c","id":"b"}]}', '{"list":[{"to":"id","id":"a"}]}',
     '{"list":[{"id":"a"}],"list":[{"id":"b"}]}', '{"list":[{"id":"a"}],"list":3}', `{"list":[{"id":"a"}],"x":${'['.repeat(5)}${']'.repeat(5)}}`,
-    `{"list":[{"id":"a"}],"x":${'['.repeat(1e6)}`, '{"list":[{"id":"a\u0001"}]}'
+    `{"list":[{"id":"a"}],"x":${'['.repeat(1e6)}`, '{"list":[{"id":"a\u0001"}]}', '\u00a0{"list":[{"id":"a"}]}', '{"list"\u2003:[{"id":"a"}]}'
   ]) t.equal(read(text), null, text.slice(0, 60))
   t.equal(read(JSON.stringify({ list: Array.from({ length: 9 }, (_, i) => ({ id: 'a', to: i })) })), null, 'where nothing is alike')
 })
@@ -59,7 +59,7 @@ t.test('reads what JSON.parse reads, and nothing that it refuses', async t => {
   const inOneOf = (cases: number): boolean => random.below(cases) === 0
   const ids = ['a', 'b', '', 'id', '"', '\\', '{', '}', ']', 'ü', '\n', ' ', ':', '"id":"', '"},{"id":"']
   const blanks = ['', '', '', ' ', '\n', '\t']
-  const bits = [...'{}[]",:\\ ', '"id"', '"list"', '1', '\u0000', '']
+  const bits = [...'{}[]",:\\ \u00a0', '"id"', '"list"', '1', '\u0000', '']
   let taken = 0
   for (let round = 0; round < 20_000; round++) {
     const object = (): string => {
