@@ -53,7 +53,7 @@ async function killBeforeReply ({ cluster, database, servers, journal, untilServ
 }
 
 t.test('in the middle of a drain', async t => {
-  await scenario(t, cluster, { env: { FILE_BUFFER_MAX_BATCH: '20' } }, async ({ t, cluster, database, servers, journal, untilBuffered }) => {
+  await scenario(t, cluster, { env: { FILE_BUFFER_MAX_BATCH: '3' } }, async ({ t, cluster, database, servers, journal, untilBuffered }) => {
     await cluster.stop()
     await untilBuffered(600)
     await cluster.start()
