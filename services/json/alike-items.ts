@@ -63,8 +63,8 @@ function readRun (text: string, start: number, field: string): { items: AlikeIte
   const quoted = `"${field}"`
   const named = first.indexOf(quoted)
   const from = first.indexOf('"', first.indexOf(':', named + quoted.length)) + 1
-  // Named twice, or what looks like its name is a text that stands before it.
-  if (first.indexOf(quoted, named + 1) !== -1 || first.slice(from, from + value.length + 1) !== `${value}"`) return null
+  // Named twice: the last one counts, and may be another. Where it is there once, it is the name: no escapes, and its value was found.
+  if (first.indexOf(quoted, named + 1) !== -1) return null
   let end = start + first.length
   const texts = [value]
   const tail = first.slice(from + value.length)

@@ -47,7 +47,7 @@ t.test('leaves everything else to a parser', async t => {
   t.equal(read(JSON.stringify({ list: Array.from({ length: 9 }, (_, i) => ({ id: 'a', to: i })) })), null, 'where nothing is alike')
 })
 
-t.test('takes the rest where only the second text is none by itself', async t => {
+t.test('reads nothing where a later text does not stand for itself', async t => {
   for (const text of ['{"list":[{"id":"a"},{"id":"b\u0001"}]}', '{"list":[{"id":"a"},{"id":"b\\u0041"}]}']) t.equal(read(text), null)
 })
 
